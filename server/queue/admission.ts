@@ -97,15 +97,19 @@ export function checkLoad(
  * @throws {ConfigError} with the largest request that fits
  */
 export function checkFit(draw: DrawPlan, { rows, timeout, maxWork, estimate }: AdmissionLimits): void {
-  if (draw.imageRows > rows) {
-    const takes = `the image takes ${draw.imageRows} rows of the batch, which has ${rows} on this server`;
-    const mixed = draw.labels.some((label) => typeof label !== "number");
-    if (mixed) throw new ConfigError("class", "a mixture", `fewer classes: ${takes}`);
-    throw new ConfigError("guidance", draw.guidance, `1: ${takes}`);
-  }
+  checkRows(draw, rows);
   requireFit(draw, (smaller) => workOf(smaller) <= maxWork, `${maxWork} network evaluations a client`);
   const inTime = (smaller: DrawPlan) => estimate.leastSeconds(smaller) <= timeout;
   requireFit(draw, inTime, `what this server can draw in ${timeout} seconds`);
+}
+
+/** @throws {ConfigError} for an image of more rows than the batch has */
+export function checkRows({ imageRows, labels, guidance }: DrawPlan, rows: number): void {
+  if (imageRows <= rows) return;
+  const takes = `the image takes ${imageRows} rows of the batch, which has ${rows} on this server`;
+  const mixed = labels.some((label) => typeof label !== "number");
+  if (mixed) throw new ConfigError("class", "a mixture", `fewer classes: ${takes}`);
+  throw new ConfigError("guidance", guidance, `1: ${takes}`);
 }
 
 /** @throws {ConfigError} if a request does not fit, with the numbers of steps and images that would */

@@ -15,6 +15,9 @@ export type Accepted = Pick<Ticket, "workLeft"> & { readonly job: { readonly cli
 /** The part of a request that {@linkcode Estimate.leastSeconds} depends on. */
 export type Asked = Pick<DrawPlan, "labels" | "imageRows" | "imageWork" | "evaluations">;
 
+/** Maximum factor by which background jobs may slow down the steps of other jobs. */
+const BACKGROUND_DELAY = 1.25;
+
 /** Estimates for `Retry-After` and for refusing requests that would miss their deadline. */
 export class Estimate {
   readonly #rows: number;
@@ -86,6 +89,15 @@ export class Estimate {
     const seconds = (images: number) => images === 0 ? 0 : this.#times.atLeast(images * perStep);
     const full = Math.floor(labels.length / atOnce);
     return evaluations * (full * seconds(atOnce) + seconds(labels.length % atOnce));
+  }
+
+  /** Maximum rows of the batch at which its steps are little slower than with `used` rows; all rows if none is used. */
+  spareRows(used: number): number {
+    if (used === 0) return this.#rows;
+    const longest = BACKGROUND_DELAY * this.#times.about(used);
+    let rows = this.#rows;
+    while (rows > used && this.#times.about(rows) > longest) rows--;
+    return rows;
   }
 
   /** Maximum rows of the batch at which each client still gets a fair share of the machine. */

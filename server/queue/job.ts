@@ -17,6 +17,8 @@ export interface Job {
   readonly signal: AbortSignal;
   /** Seconds until the deadline of its request. Default: the timeout of all requests. */
   readonly seconds?: number;
+  /** Drawn in rows that no other job wants, without deadline and outside the limits of queue and client. Default false. */
+  readonly background?: boolean;
   /** Progress callback; called in order, and not after the promise of {@linkcode Scheduler.run} settles. */
   readonly onProgress?: (progress: JobProgress) => void;
 }
@@ -92,6 +94,8 @@ export interface SchedulerState {
   readonly rows: number;
   /** Parked images. */
   readonly parked: number;
+  /** Background jobs, which `waiting` and `running` leave out. */
+  readonly background: number;
   readonly draining: boolean;
 }
 

@@ -1,5 +1,6 @@
 /**
- * Allocation of the batch's rows: images that run, and images parked so that others can.
+ * Allocation of the batch's rows: images that run, and images parked so that others can. Background jobs get rows that no
+ * other job wants, as long as steps are little slower for it, and are parked as soon as another job wants them.
  *
  * @module
  */
@@ -25,7 +26,7 @@ interface Running extends Holder<Ticket> {
 /** Dependencies of {@linkcode Places}. */
 export interface PlacesOptions {
   readonly engine: Pick<Engine, "model" | "park" | "resume">;
-  readonly estimate: Pick<Estimate, "fairRows">;
+  readonly estimate: Pick<Estimate, "fairRows" | "spareRows">;
   /** Accepted jobs that have not ended. */
   readonly tickets: () => Ticket[];
   /** Called when a request's next image gets its first place, under this id. */
@@ -36,6 +37,8 @@ export interface PlacesOptions {
 export class Places {
   readonly #options: PlacesOptions;
   readonly #order = new FairOrder<Ticket>();
+  /** Order of background jobs, whose rows and work must not count in shares of the others. */
+  readonly #backgroundOrder = new FairOrder<Ticket>();
   readonly #running = new Map<number, Running>();
   #rows = 0;
   /** Current maximum of rows in use. */
@@ -53,22 +56,22 @@ export class Places {
 
   /** Adds a request. */
   enter(ticket: Ticket): void {
-    this.#order.enter(ticket, ticket.job.client);
+    this.#orderOf(ticket).enter(ticket, ticket.job.client);
   }
 
   /** Removes a request, which must have no image in progress. */
   leave(ticket: Ticket): void {
-    this.#order.leave(ticket);
+    this.#orderOf(ticket).leave(ticket);
   }
 
-  /** Requests in fair order. */
+  /** Requests in fair order; none of them a background job. */
   sorted(tickets: Iterable<Ticket>): Ticket[] {
     return this.#order.sorted(tickets);
   }
 
   /** Records work done for an image. */
   charge(id: number, ticket: Ticket, work: number): void {
-    this.#order.charge(ticket, work);
+    this.#orderOf(ticket).charge(ticket, work);
     const running = this.#running.get(id);
     if (running) running.work += work; // it may have been parked during the turn
   }
@@ -78,7 +81,7 @@ export class Places {
     ticket.parked.delete(id);
     if (!this.#running.delete(id)) return;
     this.#rows -= ticket.rows;
-    this.#order.left(ticket, ticket.rows);
+    this.#orderOf(ticket).left(ticket, ticket.rows);
   }
 
   /** Fills free places, and preempts images of clients that have more than their share. */
@@ -88,8 +91,10 @@ export class Places {
       const ticket = this.#order.first(this.#wanting());
       // The first in order waits for its rows even if a later one would fit: two rows are rarely free at once, so a guided
       // image would starve behind unguided ones. This leaves one row idle until the next image is finished.
-      if (!ticket || !this.#place(ticket, this.#missing(ticket), Infinity)) return;
+      if (!ticket) break;
+      if (!this.#place(ticket, Infinity)) return;
     }
+    this.#fillSpare();
   }
 
   /** Preempts those ahead in work for the next request or, if that is impossible, for the smallest one. */
@@ -101,36 +106,69 @@ export class Places {
       if (!next) break;
       const smallest = wanting.reduce((a, b) => b.workLeft < a.workLeft ? b : a);
       const quantum = ({ workLeft }: Ticket) => Math.min(QUANTUM, workLeft);
-      if (this.#place(next, this.#missing(next), quantum(next))) continue;
+      if (this.#place(next, quantum(next))) continue;
       // Free rows are reserved for the next request.
-      if (smallest === next || !this.#place(smallest, smallest.rows, quantum(smallest))) break;
+      if (smallest === next || !this.#place(smallest, quantum(smallest), smallest.rows)) break;
+    }
+  }
+
+  /** Starts and resumes images of background jobs in spare rows. */
+  #fillSpare(): void {
+    const limit = this.#spareLimit();
+    while (this.#options.engine.model) {
+      const all = this.#options.tickets().filter(({ background }) => background);
+      // Parked images first, since each takes memory of the device.
+      const ticket = this.#backgroundOrder.first(all.filter(({ parked }) => parked.size > 0)) ??
+        this.#backgroundOrder.first(all.filter(({ hasMore }) => hasMore));
+      if (!ticket || this.#rows + ticket.rows > limit) return;
+      this.#startNext(ticket);
+    }
+  }
+
+  /** Maximum rows in use with images of background jobs. */
+  #spareLimit(): number {
+    const used = this.#holders(false).reduce((sum, { rows }) => sum + rows, 0);
+    return Math.min(this.#rowLimit, this.#options.estimate.spareRows(used));
+  }
+
+  /** Parks images of background jobs, last started first, until at most `rows` rows are in use or none is left. */
+  #parkBackground(rows: number): void {
+    for (const { id, owner } of this.#holders(true)) {
+      if (this.#rows <= rows) return;
+      this.#park(id, owner);
     }
   }
 
   /** Sets the maximum number of rows in use, and parks images beyond it. */
   #limitRows(): void {
     const asked = new Map<string, RowsAsked>();
-    const begun = this.#options.tickets().filter(({ begun }) => begun.size > 0);
+    const begun = this.#options.tickets().filter(({ begun, background }) => begun.size > 0 && !background);
     const inPlay = new Set([...begun, ...this.#wanting()]);
     for (const { job: { client }, rows, rowsLeft } of inPlay) {
       const others = asked.get(client) ?? { rows: 0, image: 0 };
       asked.set(client, { rows: others.rows + rowsLeft, image: Math.max(others.image, rows) });
     }
     this.#rowLimit = this.#options.estimate.fairRows([...asked.values()]);
+    this.#parkBackground(this.#spareLimit());
     while (this.#rows > this.#rowLimit) {
-      const { id, owner } = this.#order.largest(this.#holders())!;
+      const { id, owner } = this.#order.largest(this.#holders(false))!;
       this.#park(id, owner);
     }
   }
 
-  /** Images in the batch, last started first, since those are parked first. */
-  #holders(): Running[] {
-    return [...this.#running.values()].sort((a, b) => b.id - a.id);
+  /** Images of background jobs or of the others in the batch, last started first, since those are parked first. */
+  #holders(background: boolean): Running[] {
+    return [...this.#running.values()].filter(({ owner }) => owner.background === background)
+      .sort((a, b) => b.id - a.id);
   }
 
-  /** Requests that have an image for the batch. */
+  #orderOf({ background }: Ticket): FairOrder<Ticket> {
+    return background ? this.#backgroundOrder : this.#order;
+  }
+
+  /** Requests that have an image for the batch; none of them a background job. */
   #wanting(): Ticket[] {
-    const tickets = this.#options.tickets();
+    const tickets = this.#options.tickets().filter(({ background }) => !background);
     const open = tickets.filter(({ halfWay }) => halfWay);
     return tickets.filter((one) => one.parked.size > 0 || one.hasMore && mayOpen(one, open));
   }
@@ -141,19 +179,28 @@ export class Places {
   }
 
   /**
-   * Starts or resumes a request's next image.
+   * Starts or resumes a request's next image, in place of images of background jobs and then of others.
    *
-   * @param missing rows to free by preemption
    * @param quantum work by which others must be ahead to be preempted, if they have no more than their share
+   * @param toFree rows to free by preemption; default those of the image that are not free
    * @returns false if nothing can be preempted
    */
-  #place(member: Ticket, missing: number, quantum: number): boolean {
+  #place(member: Ticket, quantum: number, toFree?: number): boolean {
     const { rows } = member;
+    this.#parkBackground(this.#rowLimit - rows);
+    const missing = toFree ?? this.#missing(member);
     // Requests with at most a quantum of work left are not preempted.
-    const holders = this.#holders().filter(({ owner }) => quantum === Infinity || owner.workLeft > quantum);
+    const holders = this.#holders(false)
+      .filter(({ owner }) => quantum === Infinity || owner.workLeft > quantum);
     const yielding = this.#order.yielding({ member, rows, missing, quantum }, holders);
     if (!yielding) return false;
     for (const { id, owner } of yielding) this.#park(id, owner);
+    this.#startNext(member);
+    return true;
+  }
+
+  /** Resumes a request's first parked image or, if none is parked, starts its next. */
+  #startNext(member: Ticket): void {
     const [parked] = member.parked;
     if (parked !== undefined) {
       member.parked.delete(parked);
@@ -164,13 +211,12 @@ export class Places {
       this.#join(id, member);
       this.#options.onStart(id, member);
     }
-    return true;
   }
 
   #park(id: number, ticket: Ticket): void {
     this.#running.delete(id);
     this.#rows -= ticket.rows;
-    this.#order.yielded(ticket, ticket.rows);
+    this.#orderOf(ticket).yielded(ticket, ticket.rows);
     ticket.parked.add(id);
     this.#options.engine.park(id);
   }
@@ -179,6 +225,6 @@ export class Places {
     const { rows } = owner;
     this.#running.set(id, { id, owner, rows, work: 0 });
     this.#rows += rows;
-    this.#order.joined(owner, rows);
+    this.#orderOf(owner).joined(owner, rows);
   }
 }

@@ -5,7 +5,7 @@
  */
 import { type Clock, systemClock } from "../clock.ts";
 import type { Engine, EngineTurn, Pixels, ServedModel } from "../engine/engine.ts";
-import { checkFit, checkLoad, pastDeadline, toDisplace } from "./admission.ts";
+import { checkFit, checkLoad, checkRows, pastDeadline, toDisplace } from "./admission.ts";
 import { Estimate } from "./estimate.ts";
 import {
   clientGone,
@@ -80,10 +80,11 @@ export class Scheduler implements JobRunner {
     const { images, rows } = this.#places.state;
     return {
       waiting,
-      running: this.#tickets.size - waiting,
+      running: this.#foreground().length - waiting,
       images,
       rows,
       parked: this.#images.size - images,
+      background: this.#count(({ background }) => background),
       draining: this.#draining,
     };
   }
@@ -99,7 +100,7 @@ export class Scheduler implements JobRunner {
     const ticket = new Ticket(job, this.#admit(job), this.#clock.now());
     const { timeout } = this.#settings;
     const onAbort = () => this.#refuse(ticket, clientGone());
-    const callOff = this.#clock.after(
+    const callOff = job.background ? () => {} : this.#clock.after(
       1000 * (job.seconds ?? timeout),
       () => this.#refuse(ticket, pastDeadline(timeout)),
     );
@@ -112,20 +113,21 @@ export class Scheduler implements JobRunner {
     this.#places.fill();
     // After `fill`, since a job that starts at once does not wait.
     const waiting = this.#waiting();
-    const resting = this.#count(({ resting }) => resting);
-    const isFull = ticket.waiting && waiting.length + resting > this.#settings.queue;
+    const resting = this.#count(({ resting, background }) => resting && !background);
+    const isFull = ticket.waiting && !ticket.background && waiting.length + resting > this.#settings.queue;
     if (isFull) this.#refuse(toDisplace(waiting), this.#queueFull());
     else this.#tellPositions();
     return await ticket.result;
   }
 
   /**
-   * Refuses new and waiting jobs. Resolves when the running ones have ended, or after `seconds`, when the rest are
-   * cancelled.
+   * Refuses new, waiting and background jobs. Resolves when the running ones have ended, or after `seconds`, when the rest
+   * are cancelled.
    */
   async drain(seconds: number): Promise<void> {
     this.#draining = true;
-    this.#refuseAll(this.#waiting(), draining());
+    const background = [...this.#tickets.keys()].filter(({ background }) => background);
+    this.#refuseAll([...this.#waiting(), ...background], draining());
     if (this.#tickets.size === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const callOff = this.#clock.after(
@@ -145,9 +147,13 @@ export class Scheduler implements JobRunner {
     if (!model) {
       throw new JobError(503, "engine_down", "no model is ready; the engine is restarting", this.#backIn);
     }
+    if (job.background) {
+      checkRows(job.draw, rows);
+      return model;
+    }
     const limits = { ...this.#settings, rows, estimate: this.#estimate };
     checkFit(job.draw, limits);
-    checkLoad(job, [...this.#tickets.keys()], limits);
+    checkLoad(job, this.#foreground(), limits);
     return model;
   }
 
@@ -273,8 +279,12 @@ export class Scheduler implements JobRunner {
     }
   }
 
+  #foreground(): Ticket[] {
+    return [...this.#tickets.keys()].filter(({ background }) => !background);
+  }
+
   #waiting(): Ticket[] {
-    return [...this.#tickets.keys()].filter(({ waiting }) => waiting);
+    return this.#foreground().filter(({ waiting }) => waiting);
   }
 
   #count(which: (ticket: Ticket) => boolean): number {
@@ -292,7 +302,7 @@ export class Scheduler implements JobRunner {
 
   #queueFull(): JobError {
     const { queue } = this.#settings;
-    const seconds = this.#estimate.secondsUntilIdle([...this.#tickets.keys()]);
+    const seconds = this.#estimate.secondsUntilIdle(this.#foreground());
     return new JobError(503, "queue_full", `the queue is full (at most ${queue} waiting requests)`, seconds);
   }
 }

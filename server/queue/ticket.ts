@@ -52,6 +52,11 @@ export class Ticket {
     this.#arrived = now;
   }
 
+  /** Gives way to all that are not. */
+  get background(): boolean {
+    return this.job.background === true;
+  }
+
   /** None of its images has joined the batch yet. */
   get waiting(): boolean {
     return this.#startedAt === undefined;

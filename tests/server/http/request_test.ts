@@ -8,7 +8,7 @@ import { harness, problemOf } from "../../support/server/harness.ts";
 /** Draws and encodes nothing: for what is decided before. */
 function idle(): ReturnType<typeof harness> {
   const runner: JobRunner = {
-    state: { waiting: 0, running: 0, images: 0, rows: 0, parked: 0, draining: false },
+    state: { waiting: 0, running: 0, images: 0, rows: 0, parked: 0, background: 0, draining: false },
     run: ({ draw, client, signal }) =>
       Promise.resolve({
         job: { client, signal },

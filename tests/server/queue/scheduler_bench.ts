@@ -16,19 +16,21 @@ export interface Options extends GenerateOptions {
   readonly signal?: AbortSignal;
   /** Until its deadline; default: the scheduler's timeout. */
   readonly seconds?: number;
+  readonly background?: boolean;
   readonly frames?: Job["frames"];
   readonly onProgress?: Job["onProgress"];
 }
 
 /** A job of DDIM without guidance, unless it is asked for. */
 export function job(
-  { client = "a", guide, model, signal, seconds, frames, onProgress, ...options }: Options = {},
+  { client = "a", guide, model, signal, seconds, background, frames, onProgress, ...options }: Options = {},
 ): Job {
   const draw = planDraw(
     { class: 3, sampler: "ddim", steps: 2, guidance: 1, ...options },
     fakeModel({ guide, ...model }),
   );
-  return { client, draw, frames, onProgress, seconds, signal: signal ?? new AbortController().signal };
+  const present = signal ?? new AbortController().signal;
+  return { client, draw, frames, onProgress, seconds, background, signal: present };
 }
 
 /** A job's end as it stands: its result, its error, or neither yet. */
@@ -67,7 +69,7 @@ export class Bench {
 
   assertEmpty(): void {
     const { draining: _, ...state } = this.scheduler.state;
-    assert.deepEqual(state, { waiting: 0, running: 0, images: 0, rows: 0, parked: 0 });
+    assert.deepEqual(state, { waiting: 0, running: 0, images: 0, rows: 0, parked: 0, background: 0 });
     assert.equal(this.clock.pending, 0, "timers are called off");
     assert.deepEqual(this.engine.batch, []);
   }
