@@ -74,9 +74,11 @@ export {
   type DatasetSplit,
   type ImageDataset,
   imageDataset,
+  type ImageDatasetParts,
   splitDataset,
   takeSubset,
 } from "./lib/data/dataset.ts";
+export type { ImageReader, ImageStore } from "./lib/data/image_store.ts";
 
 export {
   type DownBlockType,

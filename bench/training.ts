@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ImageDataset } from "../lib/data/dataset.ts";
+import { type ImageDataset, imageDataset } from "../lib/data/dataset.ts";
 import { objectiveTables } from "../lib/diffusion/objective.ts";
 import { NoiseSchedule } from "../lib/diffusion/schedule.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
@@ -98,7 +98,7 @@ function randomImages(count: number): ImageDataset {
   for (let i = 0; i < images.length; i += 65536) crypto.getRandomValues(images.subarray(i, i + 65536));
   const labels = Uint8Array.from({ length: count }, (_, i) => i % CLASSES);
   const classes = Array.from({ length: CLASSES }, (_, i) => `class ${i}`);
-  return { name: "noise", images, labels, classes, count, height: 32, width: 32, channels: 3, digest: "" };
+  return imageDataset({ name: "noise", images, labels, classes, height: 32, width: 32 });
 }
 
 /** A row of the training table. */

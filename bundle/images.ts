@@ -15,11 +15,10 @@ import type { Entry } from "./archive.ts";
  */
 export async function imageEntries(data: ImageDataset, count: number, folder: string): Promise<Entry[]> {
   const { images, labels, classes, width, height } = data;
-  const bytes = 3 * width * height;
   const entries: Entry[] = [];
   for (const [i, label] of labels.subarray(0, count).entries()) {
     const path = `${folder}/${classes[label]}/${String(i).padStart(5, "0")}.png`;
-    const source = await encodePng(images.subarray(i * bytes, (i + 1) * bytes), width, height);
+    const source = await encodePng(images.read([i]), width, height);
     entries.push({ path, source });
   }
   return entries;

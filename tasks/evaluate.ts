@@ -9,6 +9,7 @@ import { ConfigError } from "../lib/errors.ts";
 import { describeBits, likelihoodSections } from "../lib/evaluation/likelihood_report.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { Classifier } from "../lib/evaluation/classifier/classifier.ts";
+import { MemoryImages } from "../lib/data/image_store.ts";
 import { type NearestSummary, neighbourPicture } from "../lib/evaluation/memorisation.ts";
 import { type DirectoryLock, lockDirectory } from "../lib/files/directory_lock.ts";
 import { writeDurable } from "../lib/files/durable.ts";
@@ -177,10 +178,11 @@ async function write(
 ): Promise<void> {
   const { height, width } = train;
   const samples = { images: drawing.images, height, width };
+  const stored = { ...samples, images: new MemoryImages(drawing.images, height * width * 3) };
   const { neighbours, ...result } = measured;
   const pictures = {
     "samples.png": await firstImages(samples, drawing.count).png(),
-    "neighbours.png": await neighbourPicture(neighbours.samples, samples, train, "sample").png(),
+    "neighbours.png": await neighbourPicture(neighbours.samples, stored, train, "sample").png(),
     "neighbours-test.png": await neighbourPicture(neighbours.test, test, train, "test image").png(),
   };
   const summaryOf = ({ pairs, ...summary }: NearestSummary) => ({

@@ -68,13 +68,10 @@ export async function drawForwardProcess(
   data: ImageDataset,
 ): Promise<Picture[]> {
   const { images, labels, classes, height, width } = data;
-  const size = height * width * 3;
   const levels = shownLevels(process);
   const shown = evenly(classes.length, STRIP_CLASSES).filter((label) => labels.includes(label));
   const rows = shown.length > 0 ? shown.map((label) => labels.indexOf(label)) : [0];
-  const processes = rows.map((row) =>
-    noisedImages(images.subarray(row * size, (row + 1) * size), height, width, levels)
-  );
+  const processes = rows.map((row) => noisedImages(images.read([row]), height, width, levels));
   // A process has an image per level.
   const frames = levels.map((_, i) => Images.concat(processes.map((process) => process[i]!)));
   const names = shown.map((label) => classes[label]!); // as above, evenly() chooses classes that there are

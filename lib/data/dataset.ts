@@ -1,5 +1,5 @@
 /**
- * In-memory image data sets, stratified train/validation splits and stratified subsets. Both draws depend on their
+ * Image data sets, stratified train/validation splits and stratified subsets. Both draws depend on their
  * arguments alone, so that a resumed run selects the same images.
  *
  * @module
@@ -9,13 +9,14 @@ import { checkWhole } from "../checks.ts";
 import { createHash } from "node:crypto";
 import { ConfigError, DataError, ShapeError } from "../errors.ts";
 import { splitSeed, threefry4x32 } from "../random.ts";
+import { type ImageStore, MemoryImages, piecesOf } from "./image_store.ts";
 
-/** Images and labels as uploaded to the device: one byte per value, neither scaled nor shuffled. */
+/** Images and labels: one byte per value, neither scaled nor shuffled. */
 export interface ImageDataset {
   /** Short name for logs and checkpoints, e.g. `cifar10`. */
   readonly name: string;
-  /** Values 0 to 255, shape `[count, height, width, channels]`. */
-  readonly images: Uint8Array;
+  /** Pixels of the images, in memory or in a file: `images.read([0, 1])` has shape `[2, height, width, channels]`. */
+  readonly images: ImageStore;
   /** Class of each image, shape `[count]`, an index into {@link ImageDataset.classes}. */
   readonly labels: Uint8Array;
   /** Class names in the order of their labels; empty without classes, all labels being 0. */
@@ -67,29 +68,48 @@ export interface DatasetSplit {
 const SPLIT_STREAM = 0x73706c74;
 const SUBSET_STREAM = 0x73756273;
 
+/** Parts of a data set: everything but what follows from them. */
+export interface ImageDatasetParts
+  extends
+    Omit<ImageDataset, "images" | "count" | "digest" | "channels">,
+    Partial<Pick<ImageDataset, "channels">> {
+  /** Values 0 to 255, shape `[count, height, width, channels]`, or where they are stored. */
+  readonly images: Uint8Array | ImageStore;
+}
+
 /**
- * Creates a data set from arrays; computes its count and digest.
+ * Creates a data set; computes its count and digest.
  *
- * @param parts everything but `count` and `digest`, with 3 `channels` by default; the arrays are kept, not copied
+ * @param parts with 3 `channels` by default; arrays are kept, not copied
  * @throws {ShapeError} if the number of bytes does not match the shape
  * @throws {DataError} if `validation` is not ascending, has an index out of range, or leaves no training images
  */
-export function imageDataset(
-  parts: Omit<ImageDataset, "count" | "digest" | "channels"> & Partial<Pick<ImageDataset, "channels">>,
-): ImageDataset {
-  const { images, labels, height, width, channels = 3, validation } = parts;
+export function imageDataset(parts: ImageDatasetParts): ImageDataset {
+  const { labels, height, width, channels = 3, validation } = parts;
   const count = labels.length;
-  if (images.length !== count * height * width * channels) {
-    throw new ShapeError(
-      `images: expected [${count},${height},${width},${channels}], got ${images.length} bytes`,
-    );
+  const bytesPerImage = height * width * channels;
+  const given = parts.images;
+  const bytes = given instanceof Uint8Array ? given.length : given.count * given.bytesPerImage;
+  if (bytes !== count * bytesPerImage) {
+    throw new ShapeError(`images: expected [${count},${height},${width},${channels}], got ${bytes} bytes`);
   }
-  const hash = createHash("sha256").update(images).update(labels);
-  if (validation) {
-    checkValidation(validation, count);
-    hash.update(`validation ${validation}`);
-  }
-  return { ...parts, channels, count, digest: hash.digest("hex") };
+  const images = given instanceof Uint8Array ? new MemoryImages(given, bytesPerImage) : given;
+  if (validation) checkValidation(validation, count);
+  const digest = digestOfDataset(images, labels, validation);
+  return { ...parts, images, channels, count, digest };
+}
+
+/** {@linkcode ImageDataset.digest} of images, labels and a validation set. */
+function digestOfDataset(
+  images: ImageStore,
+  labels: Uint8Array,
+  validation: Uint32Array | undefined,
+): string {
+  const hash = createHash("sha256");
+  for (const { bytes } of piecesOf(images)) hash.update(bytes);
+  hash.update(labels);
+  if (validation) hash.update(`validation ${validation}`);
+  return hash.digest("hex");
 }
 
 function checkValidation(validation: Uint32Array, count: number): void {

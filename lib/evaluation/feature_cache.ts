@@ -47,11 +47,10 @@ export async function cachedFeatures(
   const kept = new KeptResult(directory, `${source.digest.slice(0, 16)}-${digest.slice(0, 16)}`);
   const present = await kept.read((tensors) => rowsOf<Classified>(tensors, NAMES, count));
   if (present) return present;
-  const bytes = images.length / count;
   const classified = await kept.parts<Classified>({
     ...{ names: NAMES, count, part: PART, onPart: onBatch },
     compute: (first, last) =>
-      source.run(images.subarray(first * bytes, last * bytes), async (done) => {
+      source.run(images.range(first, last), async (done) => {
         signal?.throwIfAborted();
         await onBatch?.(first + done);
       }),

@@ -109,10 +109,7 @@ async function* evaluateBatch(
 ): AsyncGenerator<number, ImageResult[] | undefined, undefined> {
   const [height, width] = imageSize(denoiser.config);
   const size = height * width * imageChannels(denoiser.config);
-  const bytes = new Uint8Array(images.length * size);
-  images.forEach((index, i) =>
-    bytes.set(plan.data.images.subarray(index * size, (index + 1) * size), i * size)
-  );
+  const bytes = plan.data.images.read(images);
   denoiser.load(bytes, Array.from(images, (index) => labels[index]!)); // a label for each image
   const draws = Array.from(images, (image) => drawLevels(plan, image));
   const errors: DenoisingError[] = [];

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { ImageDataset } from "../data/dataset.ts";
 import { Images } from "../image/images.ts";
 import { type Features, selectFeatures } from "./features.ts";
 import { nearestNeighbours, type Neighbour } from "./nearest_neighbours.ts";
@@ -42,12 +43,8 @@ export function nearestTraining(images: Features, training: Features): NearestSu
   };
 }
 
-/** Bytes of images of equal size. */
-export interface ImageBytes {
-  readonly images: Uint8Array;
-  readonly height: number;
-  readonly width: number;
-}
+/** Images of equal size. */
+type StoredImages = Pick<ImageDataset, "images" | "height" | "width">;
 
 /** Pairs in a picture. */
 const SHOWN = 10;
@@ -57,8 +54,8 @@ const SHOWN = 10;
  */
 export function neighbourPicture(
   { pairs }: NearestSummary,
-  of: ImageBytes,
-  training: ImageBytes,
+  of: StoredImages,
+  training: StoredImages,
   name: string,
 ): Images {
   const shown = pairs.slice(0, SHOWN);
@@ -74,7 +71,6 @@ export function neighbourPicture(
   });
 }
 
-function imageAt({ images, height, width }: ImageBytes, index: number): Images {
-  const bytes = height * width * 3;
-  return new Images(images.slice(index * bytes, (index + 1) * bytes), 1, height, width);
+function imageAt({ images, height, width }: StoredImages, index: number): Images {
+  return new Images(images.read([index]), 1, height, width);
 }

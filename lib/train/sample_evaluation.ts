@@ -131,14 +131,7 @@ export class SampleEvaluation {
   /** Bytes of an even subset of the training images. */
   #trainingImages(): Uint8Array {
     const { images: order, trainImages } = this.#plan;
-    const { images, height, width } = this.#data;
-    const bytes = height * width * 3;
     const chosen = evenSubset(trainImages, Math.min(trainImages, REFERENCE_IMAGES));
-    const subset = new Uint8Array(chosen.length * bytes);
-    chosen.forEach((at, i) => {
-      const first = order[at]! * bytes; // an image of the run
-      subset.set(images.subarray(first, first + bytes), i * bytes);
-    });
-    return subset;
+    return this.#data.images.read(chosen.map((at) => order[at]!)); // images of the run
   }
 }

@@ -57,11 +57,7 @@ export async function measureByInception(
       "training images",
       (onProgress) => inceptionReference(network, train, FEATURE_DIRECTORY, { onProgress, signal }),
     );
-    const chosen = evenSubset(test.count, count);
-    const some = new Uint8Array(chosen.length * perImage);
-    chosen.forEach((image, i) =>
-      some.set(test.images.subarray(image * perImage, (image + 1) * perImage), i * perImage)
-    );
+    const some = test.images.read(evenSubset(test.count, count));
     return {
       digest: network.digest,
       preprocessing: network.preprocessing,

@@ -8,7 +8,7 @@ import { encodeNpz } from "../../lib/evaluation/archive_export.ts";
 import type { ImageMeasures } from "../../lib/evaluation/image_measures.ts";
 import type { Preprocessing } from "../../lib/evaluation/inception/inception_v3.ts";
 import type { InceptionMeasures } from "../../lib/evaluation/inception/measures.ts";
-import type { ImageBytes, NearestSummary } from "../../lib/evaluation/memorisation.ts";
+import type { NearestSummary } from "../../lib/evaluation/memorisation.ts";
 import { reportPage, type ReportSection } from "../../lib/evaluation/page.ts";
 import { exists, removeLeftovers, writeDurable } from "../../lib/files/durable.ts";
 import { Images } from "../../lib/image/images.ts";
@@ -173,6 +173,13 @@ export function resultPage(
     },
     sections,
   });
+}
+
+/** Bytes of images of equal size. */
+export interface ImageBytes {
+  readonly images: Uint8Array;
+  readonly height: number;
+  readonly width: number;
 }
 
 /**

@@ -53,7 +53,7 @@ export async function measureTest(
   measure: MeasureImages,
 ): Promise<QualityMeasures & { readonly saturated: number }> {
   const chosen = evenSubset(test.count, count);
-  const images = imagesAt(test, chosen);
+  const images = test.images.read(chosen);
   const measures = await measure(images, chosen.map((i) => test.labels[i]!));
   return { ...measures, saturated: saturatedShare(images) };
 }
@@ -63,14 +63,6 @@ export function saturatedShare(images: Uint8Array): number {
   let count = 0;
   for (const value of images) if (value === 0 || value === 255) count++;
   return count / images.length;
-}
-
-/** Images of a data set by index, shape [count, H, W, 3]. */
-export function imagesAt({ images, count }: ImageDataset, indices: Uint32Array): Uint8Array {
-  const bytes = images.length / count;
-  const chosen = new Uint8Array(indices.length * bytes);
-  indices.forEach((index, i) => chosen.set(images.subarray(index * bytes, (index + 1) * bytes), i * bytes));
-  return chosen;
 }
 
 /**

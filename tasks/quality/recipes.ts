@@ -27,7 +27,6 @@ import { readRecipesFlags, type RecipesFlags } from "./flags.ts";
 import {
   checkSameTable,
   describeData,
-  imagesAt,
   measureAgainstTest,
   type MeasureImages,
   measureTest,
@@ -194,7 +193,7 @@ async function x0Errors(model: DDPM, test: ImageDataset, count: number): Promise
   const chosen = evenSubset(test.count, count);
   for (let first = 0; first < count; first += rows) {
     const some = chosen.subarray(first, first + rows);
-    pass.load(imagesAt(test, some), Array.from(some, (i) => test.labels[i]!));
+    pass.load(test.images.read(some), Array.from(some, (i) => test.labels[i]!));
     for (const [index, sigma] of SIGMAS.entries()) {
       const level = pass.process.levelOfSigma(sigma);
       await pass.run(Array.from(some, (image) => ({ image, index, level })), 0);

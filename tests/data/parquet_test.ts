@@ -11,7 +11,7 @@ async function load(path: string, options: LoadImagesOptions = {}, told: string[
     if (total === undefined) told.push(message);
   };
   const data = await loadImages(path, { size: 8, onProgress, ...options });
-  const reds = Array.from({ length: data.count }, (_, i) => data.images[i * 8 * 8 * 3]);
+  const reds = Array.from({ length: data.count }, (_, i) => data.images.range(i)[0]);
   return { ...data, reds };
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { MemoryImages } from "../../lib/data/image_store.ts";
 import { cachedFeatures } from "../../lib/evaluation/feature_cache.ts";
 import { encodeWeights } from "../../lib/files/weights.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
@@ -22,7 +23,7 @@ Deno.test("features are computed once for each classifier and data set, and agai
         });
       },
     });
-    const data = { digest: "d".repeat(64), images: Uint8Array.of(1, 2, 3), count: 3 };
+    const data = { digest: "d".repeat(64), images: new MemoryImages(Uint8Array.of(1, 2, 3), 1), count: 3 };
     const first = await cachedFeatures(source("a".repeat(64)), data, directory);
     assert.deepEqual([...first.features], [0.5, 1, 1.5]);
     assert.deepEqual(await cachedFeatures(source("a".repeat(64)), data, directory), first);
@@ -56,7 +57,7 @@ Deno.test("an interrupted computation of features goes on with the part that it 
       },
     };
     const images = Uint8Array.from({ length: 12_000 }, (_, i) => i % 251);
-    const data = { digest: "d".repeat(64), images, count: images.length };
+    const data = { digest: "d".repeat(64), images: new MemoryImages(images, 1), count: images.length };
     const interruption = new AbortController();
     const onBatch = (done: number) => {
       if (done === 5000) interruption.abort(new Error("interrupted"));

@@ -43,7 +43,7 @@ for (const varianceType of ["fixed_large", "learned_range"] as const) {
     const size = 8 * 4 * 3;
     const expected: number[] = [];
     for (let image = 0; image < data.count; image++) {
-      const bytes = data.images.subarray(image * size, (image + 1) * size);
+      const bytes = data.images.read([image]);
       pass.load(bytes, [data.labels[image]]);
       let nats = 0;
       for (let t = 0; t < 12; t++) {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { MemoryImages } from "../../lib/data/image_store.ts";
 import { featuresOf } from "../../lib/evaluation/features.ts";
 import { measureImages, referenceOf } from "../../lib/evaluation/image_measures.ts";
 import { nearestTraining, neighbourPicture } from "../../lib/evaluation/memorisation.ts";
@@ -13,7 +14,11 @@ Deno.test("a copied training image is at the head of the pairs, with distance 0"
   assert.deepEqual([found.images, found.smallest], [3, 0]);
   assert.equal(found.median, found.pairs[1]!.distance);
 
-  const bytes = (count: number) => ({ images: new Uint8Array(count * 12).fill(9), height: 2, width: 2 });
+  const bytes = (count: number) => ({
+    images: new MemoryImages(new Uint8Array(count * 12).fill(9), 12),
+    height: 2,
+    width: 2,
+  });
   const picture = neighbourPicture(found, bytes(3), bytes(20), "sample");
   assert.equal(picture.count, 1);
 });

@@ -36,7 +36,7 @@ for (const [name, process] of Object.entries(processes)) {
       index: 11 * i,
       level: process.levelOfSigma(sigma),
     }));
-    pass.load(images, labels);
+    pass.load(images.range(), labels);
     await pass.run(noised, SEED);
     const errors = await pass.readErrors();
     const estimated = await pass.readEstimates();
@@ -45,7 +45,7 @@ for (const [name, process] of Object.entries(processes)) {
       const { signal, noise } = level;
       const { fromX0: targetFromX0, fromNoise: targetFromNoise } = process.target(level);
       const row = { image, level: index, key: [SEED, 0] as [number, number], signal, noise };
-      const x0 = [...images.subarray(i * ELEMENTS, (i + 1) * ELEMENTS)].map((byte) => 2 * byte / 255 - 1);
+      const x0 = [...images.read([i])].map((byte) => 2 * byte / 255 - 1);
       const reference = { ...row, targetFromX0, targetFromNoise, x0FromOut: 0, clip: 1, logRatio: 0 };
       return { x0, level, ...noiseRowReference(reference, x0, 3) };
     });
@@ -85,7 +85,7 @@ Deno.test("errors of many passes are read in order, and must be read before ther
   const process = processes.epsilon;
   const { images, labels } = syntheticImages(CLASS_NETWORK, 1);
   const { pass, destroy } = await untrainedPass(gpu, CLASS_NETWORK, process, 2);
-  pass.load(images, labels);
+  pass.load(images.range(), labels);
   const noise = (index: number) => [{ image: 0, index, level: process.levelOfSigma(1) }];
   let passes = 0;
   for (; !pass.full; passes++) await pass.run(noise(passes), SEED);

@@ -1,5 +1,6 @@
 /** Each setting of optimizer and batch changes what it says, from `train()` to the weights on disk. */
 import assert from "node:assert/strict";
+import { imageDataset } from "../../lib/data/dataset.ts";
 import { loadLatestCheckpoint } from "../../lib/files/checkpoint.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
 import { assertClose } from "../support/close.ts";
@@ -63,14 +64,16 @@ Deno.test("weight decay takes its share of the learning rate off the weights", a
 
 Deno.test("without flips no image is mirrored, and with them mirrored images train as their originals", async () => {
   const data = patternImages(40);
-  const mirrored = { ...data, images: mirror(data.images, data.width) };
+  const images = data.images.range();
+  const mirroredImages = mirror(images, data.width);
+  const mirrored = imageDataset({ ...data, images: mirroredImages });
   const originals = await afterOneStep({ data, flip: false });
   assert.notDeepEqual(originals.first, plain.first, "flips change the batch");
   assert.notDeepEqual((await afterOneStep({ data: mirrored, flip: false })).first, originals.first);
-  const symmetric = {
+  const symmetric = imageDataset({
     ...data,
-    images: Uint8Array.from(data.images, (value, i) => Math.max(value, mirrored.images[i]!)),
-  };
+    images: images.map((value, i) => Math.max(value, mirroredImages[i]!)),
+  });
   assert.deepEqual(
     await afterOneStep({ data: symmetric, flip: false }),
     await afterOneStep({ data: symmetric, flip: true }),

@@ -26,7 +26,10 @@ Deno.test("a run that cannot be resumed, or must not be overwritten, is refused 
     await run({ ...RUN_SETTINGS, out, steps: 2 });
     const before = await stateOf(out);
     const data = patternImages(40);
-    const others = imageDataset({ ...data, images: data.images.map((byte, i) => i === 7 ? byte ^ 1 : byte) });
+    const others = imageDataset({
+      ...data,
+      images: data.images.range().map((byte, i) => i === 7 ? byte ^ 1 : byte),
+    });
     const cases: [Partial<TrainOptions>, RegExp][] = [
       [{ ...RUN_SETTINGS, out }, /^out: expected a directory without a run, or `resume`/],
       [{ out, resume: true, lr: 1 }, /^lr: expected 0\.002, with which this run was started/],

@@ -159,7 +159,7 @@ async function measureAccuracy(
 ): Promise<number> {
   const pass = await ClassifierPass.build(gpu, config, batch, weights.ema.buffer, target);
   try {
-    const { probabilities } = await pass.run(test.images);
+    const { probabilities } = await pass.run(test.images.range());
     return classConsistency(probabilities, config.classes.length, test.labels);
   } finally {
     pass.destroy();

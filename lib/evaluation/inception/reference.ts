@@ -40,14 +40,13 @@ export async function inceptionReference(
 ): Promise<InceptionReference> {
   const [weights, images] = [network.digest, data.digest].map((digest) => digest.slice(0, 16));
   const kept = new KeptResult(directory, `inception-${network.preprocessing}-${weights}-${images}`);
-  const { height, width: columns, count, images: pixels } = data;
+  const { height, width: columns, count, images: stored } = data;
   const present = await kept.read((tensors) => referenceFrom(tensors, count));
   if (present) return present;
-  const perImage = height * columns * 3;
   const { pool3 } = await kept.parts({
     ...{ names: ["pool3"], count, part: PART, onPart: (done) => onProgress?.(done, count) },
     compute: async (first, last) => {
-      const part = { pixels: pixels.subarray(first * perImage, last * perImage), count: last - first };
+      const part = { pixels: stored.range(first, last), count: last - first };
       const { pool3 } = await network.features({ ...part, height, width: columns }, {
         signal,
         onProgress: (done) => onProgress?.(first + done, count),

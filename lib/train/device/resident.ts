@@ -4,6 +4,7 @@
  * @module
  */
 import type { ImageDataset } from "../../data/dataset.ts";
+import type { ImageStore } from "../../data/image_store.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { alignUp, type BufferView, ResourceScope } from "../../gpu/memory.ts";
 
@@ -36,29 +37,21 @@ export class ResidentDataset {
    * @throws {DeviceError} if there is too little device memory; nothing stays allocated
    */
   static upload(gpu: Gpu, data: ImageDataset, indices: Uint32Array): ResidentDataset {
-    const bytesPerImage = data.height * data.width * 3;
+    const { bytesPerImage } = data.images;
     const largest = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
     const perChunk = Math.floor(largest / bytesPerImage);
     const scope = new ResourceScope(gpu, "data set");
-    const upload = (bytes: Uint8Array<ArrayBuffer>, label: string): BufferView => {
-      const view = scope.buffer(bytes.length, label);
-      gpu.device.queue.writeBuffer(view.buffer, 0, bytes);
-      return view;
-    };
     try {
       const chunks: ImageChunk[] = [];
       for (let first = 0; first < indices.length; first += perChunk) {
         const count = Math.min(perChunk, indices.length - first);
-        const bytes = new Uint8Array(alignUp(count * bytesPerImage, 4));
-        for (let i = 0; i < count; i++) {
-          const from = indices[first + i]! * bytesPerImage; // below indices.length by the choice of count
-          bytes.set(data.images.subarray(from, from + bytesPerImage), i * bytesPerImage);
-        }
-        chunks.push({ first, count, images: upload(bytes, `images ${first} to ${first + count - 1}`) });
+        const images = scope.buffer(count * bytesPerImage, `images ${first} to ${first + count - 1}`);
+        writeImages(gpu, images, data.images, indices.subarray(first, first + count));
+        chunks.push({ first, count, images });
       }
       const labels = new Uint8Array(alignUp(indices.length, 4));
       indices.forEach((index, i) => labels[i] = data.labels[index]!); // an image has a label
-      return new ResidentDataset(scope, chunks, upload(labels, "labels"), indices.length);
+      return new ResidentDataset(scope, chunks, scope.upload(labels, "labels"), indices.length);
     } catch (error) {
       scope.destroy();
       throw error;
@@ -69,4 +62,25 @@ export class ResidentDataset {
   destroy(): void {
     this.#scope.destroy();
   }
+}
+
+/** Limit on what is copied to the device at a time, bytes. */
+const WRITE_BYTES = 2 ** 24;
+
+/** Writes images one after the other. */
+function writeImages(gpu: Gpu, { buffer }: BufferView, images: ImageStore, indices: Uint32Array): void {
+  // A multiple of 4, so that every piece but the last is whole words.
+  const most = 4 * Math.max(1, Math.floor(WRITE_BYTES / images.bytesPerImage / 4));
+  for (let first = 0; first < indices.length; first += most) {
+    const bytes = wholeWords(images.read(indices.subarray(first, first + most)));
+    gpu.device.queue.writeBuffer(buffer, first * images.bytesPerImage, bytes);
+  }
+}
+
+/** Bytes with zeros up to a multiple of 4, as WebGPU copies whole words. */
+export function wholeWords(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  if (bytes.length % 4 === 0) return bytes;
+  const padded = new Uint8Array(alignUp(bytes.length, 4));
+  padded.set(bytes);
+  return padded;
 }

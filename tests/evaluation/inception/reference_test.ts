@@ -69,7 +69,7 @@ Deno.test("FID, KID and Inception score of the reference's own images, and of ot
     const network = new FakeNetwork();
     const few = pixels(300);
     const reference = await inceptionReference(network, few, directory);
-    const pool3 = Float32Array.from(few.images);
+    const pool3 = Float32Array.from(few.images.range());
     // Two classes, each certain for half of the images.
     const logits = Float32Array.from({ length: 2 * few.count }, (_, i) => (i >> 1) % 2 === i % 2 ? 30 : -30);
     const same = measureInception({ pool3, logits }, reference);
