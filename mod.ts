@@ -246,6 +246,10 @@ export {
   MAX_RESAMPLINGS,
   stepsRun,
 } from "./lib/sampling/edits/image_edit.ts";
-export { forwardProcess } from "./lib/sampling/illustrate.ts";
+export { datasetImages, forwardProcess } from "./lib/sampling/illustrate.ts";
 
 export { type GridOptions, type ImageMetadata, Images } from "./lib/image/images.ts";
+export { Animation, type GifOptions } from "./lib/image/animation.ts";
+export { type ChartOptions, type ChartSeries, lossChart } from "./lib/image/chart.ts";
+export { JUPYTER_DISPLAY, type JupyterMedia } from "./lib/image/jupyter.ts";
+export { strip, type StripOptions } from "./lib/image/process.ts";

@@ -9,6 +9,7 @@ import { Canvas } from "./canvas.ts";
 import { drawText } from "./font.ts";
 import { checkWhole } from "../checks.ts";
 import { type GridOptions, layOutGrid, MAX_SCALE } from "./grid.ts";
+import { JUPYTER_DISPLAY, type JupyterMedia } from "./jupyter.ts";
 import { checkSize, encodePng } from "./png.ts";
 
 export type { GridOptions } from "./grid.ts";
@@ -22,6 +23,11 @@ export type ImageMetadata = Readonly<Record<string, string | number | boolean | 
 const CHANNELS = 3;
 const PAPER = 255;
 const INK = 0x22;
+/** Images up to this width are enlarged in notebooks, by at most the factor below. */
+const SMALL_WIDTH = 64;
+const NOTEBOOK_SCALE = 4;
+/** Width in pixels that enlarged images should not exceed in notebooks. */
+const NOTEBOOK_WIDTH = 640;
 
 /** A batch of RGB images of equal size; grey images have equal channels. */
 export class Images {
@@ -206,6 +212,26 @@ export class Images {
       if (value !== undefined) text[key] = String(value);
     }
     return await encodePng(this.pixels, this.width, this.height, { ...text, ...metadata });
+  }
+
+  /**
+   * Displays the images in a Jupyter notebook, several as a grid; images of at most 64 pixels' width are enlarged.
+   *
+   * @example The last line of a cell
+   * ```ts ignore
+   * await model.generate({ class: "horse", count: 4 });
+   * ```
+   */
+  async [JUPYTER_DISPLAY](): Promise<JupyterMedia> {
+    const columns = Math.ceil(Math.sqrt(this.count));
+    const fitting = Math.min(NOTEBOOK_SCALE, Math.floor(NOTEBOOK_WIDTH / (columns * this.width)));
+    const scale = this.width > SMALL_WIDTH ? 1 : Math.max(1, fitting);
+    const picture = this.count === 1 ? this.scaled(scale) : this.grid({ columns, scale });
+    const size = `${this.width} x ${this.height}`;
+    return {
+      "image/png": (await picture.png()).toBase64(),
+      "text/plain": this.count === 1 ? `image of ${size}` : `${this.count} images of ${size}`,
+    };
   }
 }
 

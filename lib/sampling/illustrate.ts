@@ -1,8 +1,9 @@
 /**
- * Illustrations of the forward process.
+ * Illustrations of data sets and of the forward process.
  *
  * @module
  */
+import type { ImageDataset } from "../data/dataset.ts";
 import { CLEAN, type NoiseLevel } from "../diffusion/forward_process.ts";
 import type { NoiseSchedule } from "../diffusion/schedule.ts";
 import { ConfigError } from "../errors.ts";
@@ -27,6 +28,29 @@ export function shownTimesteps(count: number, last: number): number[] {
   };
   const between = Array.from({ length: count }, (_, i) => round(last * (i / (count - 1)) ** 2));
   return [...new Set([...between.slice(0, -1).filter((t) => t < last), last])].reverse();
+}
+
+/**
+ * Images of a data set as pictures, with their classes as metadata; grey ones as RGB of equal channels.
+ *
+ * @param data the data set
+ * @param indices images to take, each from 0 to `data.count - 1`, in order; at least one
+ * @returns the images, in new memory
+ * @throws {ConfigError} if there are no indices
+ * @throws {ShapeError} for an index out of range
+ * @throws {DataError} naming file and image, if it cannot be read
+ */
+export function datasetImages(data: ImageDataset, indices: ArrayLike<number>): Images {
+  const { images, labels, classes, height, width, channels } = data;
+  const bytes = images.read(indices);
+  const pixels = channels === 3
+    ? bytes
+    : Uint8Array.from({ length: 3 * bytes.length }, (_, i) => bytes[Math.floor(i / 3)]!);
+  const metadata = Array.from(indices, (index) => {
+    const name = classes[labels[index]!];
+    return { image: index, ...(name === undefined ? {} : { class: name }) };
+  });
+  return new Images(pixels, indices.length, height, width, metadata);
 }
 
 /** At most `most` of `count` numbers from 0, evenly spread. */

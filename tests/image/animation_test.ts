@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { GIF } from "imagescript";
 import { ConfigError } from "../../lib/errors.ts";
-import { encodeGif } from "../../lib/image/animation.ts";
+import { Animation, encodeGif } from "../../lib/image/animation.ts";
 import { Images } from "../../lib/image/images.ts";
+import { JUPYTER_DISPLAY } from "../../lib/image/jupyter.ts";
 
 function frame(grey: number, width = 4, height = 3): Images {
   return new Images(new Uint8Array(width * height * 3).fill(grey), 1, height, width);
@@ -70,4 +71,23 @@ Deno.test("wrong frames and delays are refused by name", async (t) => {
       () => assert.rejects(call, (error) => error instanceof ConfigError && error.field === field),
     );
   }
+});
+
+Deno.test("an animation is the GIF of its frames, and a notebook shows it as an image element", async () => {
+  const [frames, options] = [[frame(10), frame(200)], { delayMs: 300, loop: false }];
+  const gif = await encodeGif(frames, options);
+  const animation = new Animation(frames, options);
+  assert.deepEqual(await animation.gif(), gif);
+  assert.deepEqual(await animation[JUPYTER_DISPLAY](), {
+    "text/html": `<img alt="animation of 2 frames" src="data:image/gif;base64,${gif.toBase64()}">`,
+    "text/plain": "animation of 2 frames",
+  });
+});
+
+Deno.test("an animation refuses wrong frames when it is made, not when it is shown", () => {
+  assert.throws(() => new Animation([frame(1), frame(2, 5)]), {
+    name: "ConfigError",
+    message: /frames\[1\]/,
+  });
+  assert.throws(() => new Animation([frame(1)], { delayMs: 5 }), { name: "ConfigError", message: /delayMs/ });
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ConfigError } from "../../lib/errors.ts";
 import { textWidth } from "../../lib/image/font.ts";
 import { Images } from "../../lib/image/images.ts";
+import { JUPYTER_DISPLAY } from "../../lib/image/jupyter.ts";
 import { decodePng } from "../support/read_png.ts";
 
 /** Images of one colour each: image `i` is (10 i, 10 i + 1, 10 i + 2). */
@@ -180,4 +181,37 @@ Deno.test("wrong arguments are refused by name", () => {
   refuses(() => images.grid({ columns: 2, rowLabels: ["one"] }), "rowLabels.length");
   refuses(() => images.grid({ columns: 2, columnLabels: ["a", "b", "c"] }), "columnLabels.length");
   refuses(() => flat(2, 1, 5000).grid({ columns: 2, scale: 16 }), "width");
+});
+
+Deno.test("a notebook shows one image as its PNG, a small one enlarged, several as a grid", async () => {
+  const display = async (images: Images) => {
+    const media = await images[JUPYTER_DISPLAY]();
+    assert.deepEqual(Object.keys(media), ["image/png", "text/plain"]);
+    const { width, height, rgb } = decodePng(Uint8Array.fromBase64(media["image/png"]));
+    return { width, height, rgb, text: media["text/plain"] };
+  };
+  const wide = flat(1, 10, 65);
+  assert.deepEqual(await display(wide), {
+    width: 65,
+    height: 10,
+    rgb: wide.pixels,
+    text: "image of 65 x 10",
+  });
+  const small = flat(1, 16, 32);
+  const { pixels } = small.scaled(4);
+  assert.deepEqual(await display(small), { width: 128, height: 64, rgb: pixels, text: "image of 32 x 16" });
+  const several = flat(5, 2, 64); // three columns: 3 x 3 x 64 pixels would fit into 640, 4 x would not
+  const grid = several.grid({ columns: 3, scale: 3 });
+  assert.deepEqual(await display(several), {
+    width: grid.width,
+    height: grid.height,
+    rgb: grid.pixels,
+    text: "5 images of 64 x 2",
+  });
+  const many = await display(flat(250, 1, 50)); // 16 columns of 50 pixels are too wide already
+  assert.equal(many.width, 16 * 50 + 17 * 2);
+});
+
+Deno.test("the display method has the name that Deno's Jupyter kernel calls", () => {
+  assert.equal(JUPYTER_DISPLAY, Symbol.for("Jupyter.display"));
 });

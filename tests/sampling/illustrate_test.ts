@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import { forwardProcess, shownTimesteps } from "../../lib/sampling/illustrate.ts";
+import { imageDataset } from "../../lib/data/dataset.ts";
+import { datasetImages, forwardProcess, shownTimesteps } from "../../lib/sampling/illustrate.ts";
 
 const schedule = new NoiseSchedule();
 const [height, width] = [24, 16];
@@ -69,6 +70,30 @@ Deno.test("bytes that are not one image of the size given are refused", () => {
     assert.match(error.message, /^image: expected 24 x 16 x 3 = 1152 bytes, got 1149$/);
     return error instanceof ConfigError;
   });
+});
+
+Deno.test("images of a data set come in the order asked for, with their classes", () => {
+  const images = Uint8Array.from({ length: 3 * 2 * 2 * 3 }, (_, i) => i);
+  const data = imageDataset({
+    ...{ name: "ramp", images, height: 2, width: 2 },
+    ...{ labels: Uint8Array.of(1, 0, 1), classes: ["cat", "dog"] },
+  });
+  const taken = datasetImages(data, [2, 1]);
+  assert.deepEqual([taken.count, taken.height, taken.width], [2, 2, 2]);
+  assert.deepEqual(taken.pixels, Uint8Array.of(...images.subarray(24), ...images.subarray(12, 24)));
+  assert.deepEqual(taken.metadata, [{ image: 2, class: "dog" }, { image: 1, class: "cat" }]);
+  assert.notEqual(taken.pixels.buffer, images.buffer);
+  assert.throws(() => datasetImages(data, [0, 3]), { name: "ShapeError", message: /image 3: .* 0 to 2/ });
+  assert.throws(() => datasetImages(data, []), { name: "ConfigError", message: /count/ });
+});
+
+Deno.test("grey images of a data set become RGB of equal channels; without classes they have no class", () => {
+  const data = imageDataset({
+    ...{ name: "grey", images: Uint8Array.of(5, 6, 7, 8), height: 1, width: 2, channels: 1 as const },
+    ...{ labels: Uint8Array.of(0, 0), classes: [] },
+  });
+  const { pixels, metadata } = datasetImages(data, Uint32Array.of(1));
+  assert.deepEqual([pixels, metadata], [Uint8Array.of(7, 7, 7, 8, 8, 8), [{ image: 1 }]]);
 });
 
 function correlation(a: Float64Array, b: Float64Array): number {
