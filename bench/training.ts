@@ -79,7 +79,7 @@ export function buildTrainer(
         data,
       ),
     );
-    step.setOrder(order);
+    data.setOrder(order);
     const weights = step.table.initialize(0);
     for (const { buffer } of [step.weights.parameters, step.weights.ema]) {
       gpu.device.queue.writeBuffer(buffer, 0, weights);

@@ -140,8 +140,16 @@ export class TrainingReport {
   }
 
   #begin(event: StartEvent): void {
-    const { settings, trainImages, validationImages, parameters, stepsPerEpoch, totalSteps, deviceBytes } =
-      event;
+    const {
+      settings,
+      trainImages,
+      validationImages,
+      parameters,
+      stepsPerEpoch,
+      totalSteps,
+      deviceBytes,
+      imagesOn,
+    } = event;
     const report = this.#report;
     if (settings.model.numClassEmbeds !== null) this.classes = event.classes;
     this.#start = this.#now();
@@ -149,13 +157,15 @@ export class TrainingReport {
     report.line(
       `adapter ${event.adapter}; ${settings.preset} network${inPrecision(settings.precision)}, ` +
         `${(parameters / 1e6).toFixed(2)} M parameters, ` +
-        `${Math.round(deviceBytes / 2 ** 20)} MiB on the device`,
+        `${Math.round(deviceBytes / 2 ** 20)} MiB on the device` +
+        (imagesOn === "device" ? ", images included" : ""),
     );
     const batch = settings.accumulate > 1 ? `${settings.batch} x ${settings.accumulate}` : settings.batch;
     report.line(
       `${trainImages} training and ${counted(validationImages, "validation image")}, batch ${batch}, ` +
         `${counted(stepsPerEpoch, "step")} per epoch, ${counted(totalSteps, "step")} in total`,
     );
+    if (imagesOn === "host") report.line(`images are streamed from ${event.imageFile ?? "memory"}`);
     if (event.resumedFrom > 0) report.line(`resumed after step ${event.resumedFrom}`);
     else if (totalSteps < FEW_STEPS) {
       report.line(

@@ -38,6 +38,10 @@ export interface StartEvent {
   readonly flopsPerStep: number;
   /** Device memory in use, bytes. */
   readonly deviceBytes: number;
+  /** Where the images are: all in device memory, or on the host, from where they are streamed batch by batch. */
+  readonly imagesOn: "device" | "host";
+  /** File that the host reads images from; absent if they are in its memory. */
+  readonly imageFile?: string;
   /** Class names in the order of their labels. */
   readonly classes: readonly string[];
 }

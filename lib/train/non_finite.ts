@@ -8,6 +8,7 @@ import type { ParameterTable } from "../model/parameters.ts";
 import { type RunPlan, trainingState } from "./run_plan.ts";
 import type { TrainSettings } from "./settings.ts";
 import { readFlat } from "./weight_transfer.ts";
+import type { DeviceImages } from "./device/device_images.ts";
 import type { TrainingStep } from "./device/step.ts";
 
 /**
@@ -20,12 +21,13 @@ import type { TrainingStep } from "./device/step.ts";
 export async function findNonFinite(
   gpu: Gpu,
   step: TrainingStep,
+  images: DeviceImages,
   plan: RunPlan,
   s: number,
   staging: GPUBuffer,
 ): Promise<string | undefined> {
   for (let micro = 0; micro < plan.settings.accumulate; micro++) {
-    step.accumulate(trainingState(plan, s, micro));
+    step.accumulate(await images.place(trainingState(plan, s, micro)));
     const name = nonFiniteParameter(await readFlat(gpu, step.gradients, staging), step.table);
     if (name) return name;
   }

@@ -12,6 +12,7 @@ import { withSuggestion } from "../suggest.ts";
 import { TUNE_HELP, TUNE_MODES, type TuningOptions } from "../tuning/tuning.ts";
 import { LOG_SLOTS } from "./device/step_graph.ts";
 import { type AdapterTraits, checkGiven, defaultsOf, pickGiven, type SettingTable } from "./setting.ts";
+import { IMAGES_ON } from "./run_images.ts";
 import { NETWORK_SETTINGS, type SettingsOptions, TRAINING_SETTINGS } from "./settings_table.ts";
 
 /** Settings of a run's sample grids and evaluations. A resumed run keeps them unless given new ones. */
@@ -58,6 +59,12 @@ export interface RunEnvironment extends TuningOptions, GridSettings {
   readonly classifier?: string;
   /** Resume from the newest intact checkpoint in `out`, with its settings. */
   readonly resume?: boolean;
+  /**
+   * Where the images are: on the `device`, or on the `host` (in memory or a file), from where they are streamed batch by batch.
+   * `auto` (default) streams those that take more than half of the device's memory budget, or 2 GiB without one. Results are the
+   * same to the bit.
+   */
+  readonly imagesOn?: "auto" | "device" | "host";
   /**
    * Optimizer steps between {@linkcode StepEvent}s, at most 256; 0 (default) for about one event a second. The CPU waits for
    * the device about once a second in any case.
@@ -133,11 +140,19 @@ export const GRID_SETTINGS: SettingTable<GridSettings> = {
   },
 };
 
-/** Settings that are not stored with the run: progress and kernels. */
-export type ProcessSettings = Pick<RunEnvironment, "logEvery" | "tune">;
+/** Settings that are not stored with the run: progress, memory and kernels. */
+export type ProcessSettings = Pick<RunEnvironment, "imagesOn" | "logEvery" | "tune">;
 
 /** Table of the settings that are not stored with the run. */
 export const PROCESS_SETTINGS: SettingTable<ProcessSettings> = {
+  imagesOn: {
+    kind: "choice",
+    choices: IMAGES_ON,
+    default: "auto",
+    valueName: "WHERE",
+    help:
+      "where the images are: all in the device's memory, or on the host, read ahead and streamed batch by batch; auto streams what takes more than half of the memory budget, or 2 GiB without one; the same results",
+  },
   logEvery: {
     kind: "whole",
     min: 0,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { TrainingError } from "../errors.ts";
+import { DataError, TrainingError } from "../errors.ts";
 import { permutation } from "../random.ts";
 import type { EpochRecord, StartEvent, TrainEvent, WarningEvent } from "./events.ts";
 import { Forecast } from "./forecast.ts";
@@ -75,12 +75,16 @@ export class Run {
     this.#clock.start();
     this.#log.restart();
     // Ho et al. 2020, algorithm 1, lines 1 and 6: repeat until the steps are done
-    while (!this.#aborted) {
-      if (epochIsOver(this.#plan)) yield* this.#endEpoch();
-      else if (this.#grids.due) yield* this.#drawGrid();
-      else if (this.#parts.evaluation?.due) yield* this.#evaluate(this.#parts.evaluation);
-      else if (trainingIsOver(this.#plan)) break;
-      else yield* this.#trainStep();
+    try {
+      while (!this.#aborted) {
+        if (epochIsOver(this.#plan)) yield* this.#endEpoch();
+        else if (this.#grids.due) yield* this.#drawGrid();
+        else if (this.#parts.evaluation?.due) yield* this.#evaluate(this.#parts.evaluation);
+        else if (trainingIsOver(this.#plan)) break;
+        else yield* this.#trainStep();
+      }
+    } catch (error) {
+      throw error instanceof DataError ? await this.#saveBefore(error) : error;
     }
     this.#clock.lap();
     if (checkpoints && progress.step > this.#resumedFrom && !checkpoints.current) {
@@ -126,7 +130,7 @@ export class Run {
    */
   async #submit(step: number): Promise<boolean> {
     const { accumulate } = this.#plan.settings;
-    this.#orderEpoch(Math.floor(step / this.#plan.stepsPerEpoch) + 1);
+    this.#orderEpoch(step);
     for (let micro = 0; micro < accumulate; micro++) {
       if (micro > 0 && this.#pace.due) {
         await settle(this.#parts.gpu);
@@ -134,7 +138,7 @@ export class Run {
         if (this.#aborted) return false;
       }
       // Algorithm 1, lines 2 to 5
-      const state = trainingState(this.#plan, step, micro);
+      const state = await this.#parts.images.place(trainingState(this.#plan, step, micro));
       if (micro < accumulate - 1) this.#step.accumulate(state);
       else this.#step.update(state, profileRates(this.#plan, step));
       this.#pace.submitted();
@@ -142,11 +146,13 @@ export class Run {
     return true;
   }
 
-  /** Sets the image order of an epoch (from 1). */
-  #orderEpoch(epoch: number): void {
+  /** Sets the image order of a step's epoch. */
+  #orderEpoch(step: number): void {
+    const { trainImages, stepsPerEpoch, settings } = this.#plan;
+    const epoch = Math.floor(step / stepsPerEpoch) + 1;
     if (this.#epochOrder === epoch) return;
-    const { trainImages, settings } = this.#plan;
-    this.#step.setOrder(permutation(trainImages, settings.seed, epoch) as Uint32Array<ArrayBuffer>);
+    const order = permutation(trainImages, settings.seed, epoch) as Uint32Array<ArrayBuffer>;
+    this.#parts.images.setOrder(order, trainingState(this.#plan, step, 0).position);
     this.#epochOrder = epoch;
   }
 
@@ -166,7 +172,7 @@ export class Run {
     this.#epochOrder = 0;
     const began = performance.now();
     let [validated, lossSum] = [0, 0];
-    for await ({ done: validated, lossSum } of validate(this.#step, this.#plan, signal)) {
+    for await ({ done: validated, lossSum } of validate(this.#step, this.#parts.images, this.#plan, signal)) {
       yield { type: "validation", done: validated, total };
     }
     if (validated < total) return;
@@ -222,8 +228,9 @@ export class Run {
   }
 
   #startEvent(): StartEvent {
-    const { gpu, options } = this.#parts;
+    const { gpu, options, imagesOn } = this.#parts;
     const { settings, trainImages, validationImages, stepsPerEpoch, totalSteps } = this.#plan;
+    const { file } = options.data.images;
     return {
       type: "start",
       settings,
@@ -236,16 +243,18 @@ export class Run {
       resumedFrom: this.#resumedFrom,
       flopsPerStep: this.#step.flops * settings.accumulate,
       deviceBytes: gpu.memory.used,
+      imagesOn,
+      ...(file === undefined ? {} : { imageFile: file }),
       classes: options.data.classes,
     };
   }
 
   /** Stops the run at a non-finite step: saves the last good state, and names the step and the tensor. */
   async #stop({ step, finiteLoss }: NonFiniteStep): Promise<never> {
-    const { gpu, staging } = this.#parts;
+    const { gpu, images, staging } = this.#parts;
     const { settings } = this.#plan;
-    this.#orderEpoch(Math.floor(step / this.#plan.stepsPerEpoch) + 1);
-    const tensor = await findNonFinite(gpu, this.#step, this.#plan, step, staging);
+    this.#orderEpoch(step);
+    const tensor = await findNonFinite(gpu, this.#step, images, this.#plan, step, staging);
     // The optimizer has written nothing since this step, so the weights are those before it.
     this.#plan.progress.step = step;
     throw new TrainingError(
@@ -254,6 +263,13 @@ export class Run {
         `${tensor ? `, first in the gradient of ${tensor}` : ""}${await this.#saveLastGood()}. ` +
         `Resume with \`onNonFinite: "skip"\`, or ${describeRemedy(settings)}`,
     );
+  }
+
+  /** Saves the state before an image that cannot be read, and says so in the error. */
+  async #saveBefore(error: DataError): Promise<DataError> {
+    const nonFinite = this.#log.take(await this.#step.readLog(), this.#warnings);
+    if (nonFinite) await this.#stop(nonFinite);
+    return new DataError(`${error.message}${await this.#saveLastGood()}`, { cause: error });
   }
 
   async #saveLastGood(): Promise<string> {

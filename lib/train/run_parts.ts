@@ -12,7 +12,8 @@ import { describeNewClasses, initialWeights } from "./initial_model.ts";
 import { MetricsFile } from "./metrics.ts";
 import { objectiveOf } from "./objective_settings.ts";
 import type { TrainOptions } from "./options.ts";
-import { ResidentDataset } from "./device/resident.ts";
+import type { DeviceImages } from "./device/device_images.ts";
+import { fitImages, type ImagesOn } from "./run_images.ts";
 import { describeLengthChange, type RunOrigin, type RunPlan } from "./run_plan.ts";
 import { RunCheckpoints } from "./run_checkpoints.ts";
 import { evaluates, RunEvaluation, whyNotEvaluated } from "./run_evaluation.ts";
@@ -31,6 +32,8 @@ export interface RunParts {
   readonly plan: RunPlan;
   /** Owns the device memory. */
   readonly scope: ResourceScope;
+  readonly images: DeviceImages;
+  readonly imagesOn: ImagesOn;
   readonly step: TrainingStep;
   /** Undefined if no grids are drawn. */
   readonly grid: SampleGrid | undefined;
@@ -60,11 +63,10 @@ export function buildRun(
   { checkpoint, initial }: RunOrigin,
   given: { tuning: Tuning; warnings: string[] },
 ): Promise<RunParts> {
-  const { settings, images, progress } = plan;
+  const { settings, progress } = plan;
   const { tuning, warnings } = given;
   const scope = new ResourceScope(gpu, "training");
   return scope.guard(async () => {
-    const resident = scope.own(ResidentDataset.upload(gpu, options.data, images));
     const objective = objectiveOf(settings);
     const stepOptions = {
       ...settings,
@@ -75,26 +77,31 @@ export function buildRun(
       ...objective.constants,
       stopAtNonFinite: settings.onNonFinite === "stop",
     };
-    // Before the step, which takes memory for speed where there is some left.
+    // Before the images and the step, which take memory for speed where there is some left.
     const table = unetParameters(settings.model, settings.precision, settings.augment > 0);
     const staging = stagingFor(gpu, scope, table.elements);
-    const { step, grid, evaluation } = await fitMemory(tuning.target, (target) => {
-      const graphs = new ResourceScope(gpu, "training");
-      return graphs.guard(async () => {
-        const step = graphs.own(
-          await TrainingStep.build(gpu, { ...stepOptions, target }, objective.levels, resident),
-        );
-        const ema = step.weights.ema.buffer;
-        const drawing = drawsSamples(plan)
-          ? graphs.own(await SampleGrid.build(gpu, plan, ema, options, target))
-          : undefined;
-        const evaluation = evaluates(plan)
-          ? graphs.own(await RunEvaluation.build(gpu, plan, ema, options, drawing, target))
-          : undefined;
-        scope.own(graphs);
-        return { step, grid: drawsGrids(plan) ? drawing : undefined, evaluation };
+    const buildOn = (images: DeviceImages) =>
+      fitMemory(tuning.target, (target) => {
+        const graphs = new ResourceScope(gpu, "training");
+        return graphs.guard(async () => {
+          const step = graphs.own(
+            await TrainingStep.build(gpu, { ...stepOptions, target }, objective.levels, images),
+          );
+          const ema = step.weights.ema.buffer;
+          const drawing = drawsSamples(plan)
+            ? graphs.own(await SampleGrid.build(gpu, plan, ema, options, target))
+            : undefined;
+          const evaluation = evaluates(plan)
+            ? graphs.own(await RunEvaluation.build(gpu, plan, ema, options, drawing, target))
+            : undefined;
+          return { graphs, step, grid: drawsGrids(plan) ? drawing : undefined, evaluation };
+        });
       });
-    });
+    const { imagesOn = "auto" } = options;
+    const fitted = await fitImages(gpu, options.data, plan, imagesOn, buildOn);
+    const { graphs, step, grid, evaluation } = fitted.built;
+    const images = scope.own(fitted.images);
+    scope.own(graphs);
     if (plan.grids.evaluateEvery > 0 && !evaluation) {
       warnings.push(`no evaluations: ${whyNotEvaluated(plan)}`);
     }
@@ -125,7 +132,20 @@ export function buildRun(
       onWarning: (message) => void warnings.push(message),
     });
     evaluation?.resumeFrom(metrics?.lastEvaluation);
-    const parts = { gpu, options, plan, scope, step, grid, evaluation, staging, metrics, warnings };
+    const placed = { images, imagesOn: fitted.imagesOn };
+    const parts = {
+      gpu,
+      options,
+      plan,
+      scope,
+      ...placed,
+      step,
+      grid,
+      evaluation,
+      staging,
+      metrics,
+      warnings,
+    };
     return { ...parts, checkpoints: await RunCheckpoints.open(parts, checkpoint?.path) };
   });
 }

@@ -5,6 +5,7 @@
  */
 import { Pace } from "../gpu/pace.ts";
 import { type RunPlan, validationState } from "./run_plan.ts";
+import type { DeviceImages } from "./device/device_images.ts";
 import type { TrainingStep } from "./device/step.ts";
 import { LOG_SLOTS } from "./device/step_graph.ts";
 
@@ -24,19 +25,20 @@ export interface ValidationProgress {
  */
 export async function* validate(
   step: TrainingStep,
+  images: DeviceImages,
   plan: RunPlan,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ValidationProgress, void, undefined> {
   const { trainImages, validationImages: total, settings: { batch } } = plan;
   if (total === 0) return;
-  step.setOrder(Uint32Array.from({ length: total }, (_, i) => trainImages + i));
+  images.setOrder(Uint32Array.from({ length: total }, (_, i) => trainImages + i));
   const pace = new Pace();
   const batches = Math.ceil(total / batch);
   let lossSum = 0;
   for (let first = 0; first < batches && !signal?.aborted;) {
     let next = first;
     do {
-      step.validate(validationState(plan, next++));
+      step.validate(await images.place(validationState(plan, next++)));
       pace.submitted();
     } while (next < batches && next - first < LOG_SLOTS && !pace.due);
     const records = await step.readLog();

@@ -221,6 +221,7 @@ Deno.test("every setting has a flag, and the flag sets it", async () => {
     samplesPerClass: [["--samples-per-class", "2"], 2],
     sampleSteps: [["--sample-steps", "10"], 10],
     guidance: [["--guidance", "1.5"], 1.5],
+    imagesOn: [["--images-on", "host"], "host"],
     logEvery: [["--log-every", "8"], 8],
     tune: [["--tune", "off"], "off"],
   };

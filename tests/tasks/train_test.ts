@@ -112,7 +112,7 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
     assert.deepEqual([lines.code, lines.err], [0, ""]);
     for (
       const line of [
-        /^adapter .*; custom network in float32, 0\.\d\d M parameters, \d+ MiB on the device$/m,
+        /^adapter .*; custom network in float32, 0\.\d\d M parameters, \d+ MiB on the device, images included$/m,
         /^20 training and 2 validation images, batch 4, 5 steps per epoch, 10 steps in total$/m,
         /^resumed after step 2$/m,
         /^epoch 1: training loss \d\.\d{5}, validation loss \d\.\d{5}, \d+:\d\d$/m,

@@ -41,6 +41,7 @@ function start(event: Partial<StartEvent> = {}): StartEvent {
     resumedFrom: 0,
     flopsPerStep: 1,
     deviceBytes: 2 ** 20,
+    imagesOn: "device",
     classes: ["a", "b"],
     ...event,
   };

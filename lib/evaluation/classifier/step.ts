@@ -28,7 +28,7 @@ import {
   type OptimizerOptions,
   type WeightBuffers,
 } from "../../train/device/optimizer.ts";
-import type { ResidentDataset } from "../../train/device/resident.ts";
+import type { DeviceImages } from "../../train/device/device_images.ts";
 import { LOG_SLOTS } from "../../train/device/step_graph.ts";
 import type { ClassifierConfig } from "./config.ts";
 import { classifierNetwork } from "./network.ts";
@@ -94,13 +94,13 @@ export class ClassifierStep {
   readonly #gpu: Gpu;
   readonly #scope: ResourceScope;
   readonly #program: Program;
-  readonly #buffers: { readonly stepState: BufferView; readonly order: BufferView; readonly log: BufferView };
+  readonly #buffers: { readonly stepState: BufferView; readonly log: BufferView };
 
   private constructor(
     gpu: Gpu,
     scope: ResourceScope,
     parts: { weights: WeightBuffers; table: ParameterTable; program: Program },
-    buffers: { stepState: BufferView; order: BufferView; log: BufferView },
+    buffers: { stepState: BufferView; log: BufferView },
   ) {
     this.#gpu = gpu;
     this.#scope = scope;
@@ -118,7 +118,7 @@ export class ClassifierStep {
   static build(
     gpu: Gpu,
     options: ClassifierStepOptions,
-    data: ResidentDataset,
+    data: DeviceImages,
     target?: KernelTarget,
   ): Promise<ClassifierStep> {
     const what = `training a classifier at batch ${options.batch}`;
@@ -128,7 +128,6 @@ export class ClassifierStep {
       const { g } = recorded;
       const buffers = {
         stepState: scope.buffer(StepStateLayout.bytes, "step state"),
-        order: scope.buffer(4 * data.count, "order"),
         log: scope.buffer(LogRecordLayout.bytes * LOG_SLOTS, "log"),
       };
       const table = new ParameterTable(g.parameters);
@@ -136,7 +135,7 @@ export class ClassifierStep {
       const weights = createWeightBuffers(scope, table.elements);
       const bound = new Map<Tensor, BufferView>([
         [recorded.stepState, buffers.stepState],
-        [recorded.order, buffers.order],
+        [recorded.order, data.order],
         [recorded.log, buffers.log],
         [recorded.imageLabels, data.labels],
         ...recorded.images.map((chunk, i): [Tensor, BufferView] => [chunk, data.chunks[i]!.images]), // as many
@@ -175,11 +174,6 @@ export class ClassifierStep {
       encodeRecord(StepStateLayout, state),
     );
     this.#program.run();
-  }
-
-  /** Sets the image order of an epoch. */
-  setOrder(order: Uint32Array<ArrayBuffer>): void {
-    this.#gpu.device.queue.writeBuffer(this.#buffers.order.buffer, this.#buffers.order.offset, order);
   }
 
   /** Waits for the device and reads the log, slot 0 first. */

@@ -120,7 +120,7 @@ export async function trainClassifier(
     while (done < totalSteps && !signal?.aborted) {
       if (done % stepsPerEpoch === 0) {
         const epoch = done / stepsPerEpoch + 1;
-        step.setOrder(permutation(train.count, seed, epoch) as Uint32Array<ArrayBuffer>);
+        data.setOrder(permutation(train.count, seed, epoch) as Uint32Array<ArrayBuffer>);
       }
       step.update(stateOf(settings, done++, stepsPerEpoch, totalSteps));
       pace.submitted();

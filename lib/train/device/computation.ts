@@ -15,9 +15,12 @@ export interface Computation {
   readonly kernels: string;
 }
 
+/** Parameters that say where images are on the device, not what is computed from them. */
+const PLACES: ReadonlySet<string> = new Set(["chunk_first", "chunk_count"]);
+
 /**
  * Digest of what dispatches compute: kernel text, constants, shapes. Order and number of dispatches are excluded: activation
- * checkpointing changes them, but not the results.
+ * checkpointing changes them, but not the results; likewise the place of the images, which may be streamed.
  *
  * @param launches not combined: how many are depends on the memory left, and changes no results either
  */
@@ -26,7 +29,8 @@ export function digestOf(launches: readonly Launch<unknown>[]): string {
   const described = launches.map(({ kernel, entry, constants, params, workgroups }) => {
     const code = codes.get(kernel) ?? sha256(withoutComments(kernel.code));
     codes.set(kernel, code);
-    return JSON.stringify([code, entry, sorted(constants), sorted(params), workgroups]);
+    const shapes = sorted(params).filter(([name]) => !PLACES.has(name));
+    return JSON.stringify([code, entry, sorted(constants), shapes, workgroups]);
   });
   return sha256([...new Set(described)].sort().join("\n")).slice(0, 16);
 }

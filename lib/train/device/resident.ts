@@ -3,31 +3,34 @@
  *
  * @module
  */
+import type { StepState } from "../../../kernels/records/step_state.ts";
 import type { ImageDataset } from "../../data/dataset.ts";
 import type { ImageStore } from "../../data/image_store.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { alignUp, type BufferView, ResourceScope } from "../../gpu/memory.ts";
-
-/** Images of a data set in one buffer, as a binding is limited to `maxStorageBufferBindingSize` bytes. */
-export interface ImageChunk {
-  /** Index of the first image in the resident set. */
-  readonly first: number;
-  readonly count: number;
-  readonly images: BufferView;
-}
+import { type BufferView, ResourceScope } from "../../gpu/memory.ts";
+import { type DeviceImages, type ImageChunk, wholeWords } from "./device_images.ts";
 
 /** Subset of a data set on the device, renumbered from 0. */
-export class ResidentDataset {
+export class ResidentDataset implements DeviceImages {
   readonly chunks: readonly ImageChunk[];
-  /** One byte an image. */
   readonly labels: BufferView;
+  readonly order: BufferView;
   readonly count: number;
+  readonly #gpu: Gpu;
   readonly #scope: ResourceScope;
 
-  private constructor(scope: ResourceScope, chunks: ImageChunk[], labels: BufferView, count: number) {
+  private constructor(
+    gpu: Gpu,
+    scope: ResourceScope,
+    chunks: ImageChunk[],
+    labels: BufferView,
+    count: number,
+  ) {
+    this.#gpu = gpu;
     this.#scope = scope;
     this.chunks = chunks;
     this.labels = labels;
+    this.order = scope.buffer(4 * count, "order");
     this.count = count;
   }
 
@@ -35,6 +38,7 @@ export class ResidentDataset {
    * Uploads the images of `indices`.
    *
    * @throws {DeviceError} if there is too little device memory; nothing stays allocated
+   * @throws {DataError} naming file and image, if it cannot be read
    */
   static upload(gpu: Gpu, data: ImageDataset, indices: Uint32Array): ResidentDataset {
     const { bytesPerImage } = data.images;
@@ -49,16 +53,22 @@ export class ResidentDataset {
         writeImages(gpu, images, data.images, indices.subarray(first, first + count));
         chunks.push({ first, count, images });
       }
-      const labels = new Uint8Array(alignUp(indices.length, 4));
-      indices.forEach((index, i) => labels[i] = data.labels[index]!); // an image has a label
-      return new ResidentDataset(scope, chunks, scope.upload(labels, "labels"), indices.length);
+      const labels = wholeWords(Uint8Array.from(indices, (index) => data.labels[index]!)); // an image has a label
+      return new ResidentDataset(gpu, scope, chunks, scope.upload(labels, "labels"), indices.length);
     } catch (error) {
       scope.destroy();
       throw error;
     }
   }
 
-  /** Frees the buffers. */
+  setOrder(order: Uint32Array<ArrayBuffer>): void {
+    this.#gpu.device.queue.writeBuffer(this.order.buffer, 0, order);
+  }
+
+  place(state: StepState): Promise<StepState> {
+    return Promise.resolve(state);
+  }
+
   destroy(): void {
     this.#scope.destroy();
   }
@@ -75,12 +85,4 @@ function writeImages(gpu: Gpu, { buffer }: BufferView, images: ImageStore, indic
     const bytes = wholeWords(images.read(indices.subarray(first, first + most)));
     gpu.device.queue.writeBuffer(buffer, first * images.bytesPerImage, bytes);
   }
-}
-
-/** Bytes with zeros up to a multiple of 4, as WebGPU copies whole words. */
-export function wholeWords(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  if (bytes.length % 4 === 0) return bytes;
-  const padded = new Uint8Array(alignUp(bytes.length, 4));
-  padded.set(bytes);
-  return padded;
 }

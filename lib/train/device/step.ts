@@ -13,11 +13,14 @@ import { runPrograms } from "../../gpu/program.ts";
 import { readBack } from "../../gpu/readback.ts";
 import type { ParameterTable } from "../../model/parameters.ts";
 import type { WeightBuffers } from "./optimizer.ts";
-import type { ResidentDataset } from "./resident.ts";
+import type { DeviceImages } from "./device_images.ts";
 import type { TrainingLevels } from "./step_buffers.ts";
 import { buildStep, type BuiltStep, type StepOptions, type StepPrograms } from "./step_programs.ts";
 
-/** Device programs of training and validation. Each call is one submit; nothing is created or read back. */
+/**
+ * Device programs of training and validation. Each call is one submit; nothing is created or read back. A step's images must
+ * have been placed before ({@linkcode DeviceImages}).
+ */
 export class TrainingStep {
   /** Programs, for profiles. */
   readonly programs: StepPrograms;
@@ -30,8 +33,6 @@ export class TrainingStep {
   readonly health: BufferView;
   /** One `LossScale` record; undefined in float32. */
   readonly lossScale: BufferView | undefined;
-  /** Image indices of the epoch, one u32 each. */
-  readonly order: BufferView;
   readonly table: ParameterTable;
   /** Digest of the kernels that change the weights. */
   readonly kernels: string;
@@ -55,7 +56,6 @@ export class TrainingStep {
     this.table = table;
     this.kernels = kernels;
     this.log = inputs.log;
-    this.order = inputs.order;
     this.lossScale = inputs.lossScale;
     this.#logStaging = scope.buffer(this.log.size, "log read-back", "staging").buffer;
   }
@@ -69,7 +69,7 @@ export class TrainingStep {
     gpu: Gpu,
     options: StepOptions,
     levels: TrainingLevels,
-    data: ResidentDataset,
+    data: DeviceImages,
   ): Promise<TrainingStep> {
     const what = `training at batch ${options.batch}`;
     const scope = new ResourceScope(gpu, what);
@@ -112,11 +112,6 @@ export class TrainingStep {
   async readLog(): Promise<LoggedStep[]> {
     const [bytes] = await readBack(this.#gpu, [this.log], this.#logStaging);
     return decodeLog(bytes!); // one per view
-  }
-
-  /** Sets the image order of an epoch or of validation. */
-  setOrder(order: Uint32Array<ArrayBuffer>): void {
-    this.#gpu.device.queue.writeBuffer(this.order.buffer, 0, order);
   }
 
   /** Frees everything. */

@@ -19,7 +19,7 @@ import {
   type OptimizerBuffers,
   type OptimizerOptions,
 } from "./optimizer.ts";
-import type { ResidentDataset } from "./resident.ts";
+import type { DeviceImages } from "./device_images.ts";
 import { type BatchOptions, LOG_SLOTS, type StepInputs } from "./step_graph.ts";
 
 /** Noise levels of training: their table and, for a learned variance, the rows of its loss. */
@@ -60,7 +60,7 @@ export function createStepBuffers(
   scope: ResourceScope,
   options: BatchOptions & OptimizerOptions,
   levels: TrainingLevels,
-  data: ResidentDataset,
+  data: DeviceImages,
   { elements, windows, estimateBytes, profiles }: NetworkSizes,
 ): StepBuffers {
   const { precision, microBatches } = options;
@@ -69,7 +69,7 @@ export function createStepBuffers(
     estimateBytes === undefined ? undefined : scope.buffer(estimateBytes, name);
   const given = {
     stepState: scope.buffer(StepStateLayout.bytes, "step state"),
-    order: scope.buffer(4 * data.count, "order"),
+    order: data.order,
     images: data.chunks.map(({ images }) => images),
     imageLabels: data.labels,
     schedule: scope.upload(encodeScheduleTables(levels), "schedule"),

@@ -60,7 +60,7 @@ export interface BatchOptions {
 
 /** Sizes of the data that batches are drawn from. */
 export interface DataSizes {
-  /** Images in each chunk of the resident data set. */
+  /** Images in each chunk on the device. */
   readonly chunks: readonly number[];
   /** Noise levels of training. */
   readonly levels: number;
@@ -70,7 +70,7 @@ export interface DataSizes {
 export interface StepInputs<T> {
   /** Step number, seed, position in the epoch, learning rate. */
   readonly stepState: T;
-  /** Image indices of the epoch. */
+  /** Indices of the images on the device, in the order of the batches. */
   readonly order: T;
   /** uint8 images, in chunks. */
   readonly images: readonly T[];

@@ -19,7 +19,7 @@ import { ParameterTable } from "../../model/parameters.ts";
 import { storageType } from "../../model/precision.ts";
 import { digestOf } from "./computation.ts";
 import { optimizerLaunches, type OptimizerOptions } from "./optimizer.ts";
-import type { ResidentDataset } from "./resident.ts";
+import type { DeviceImages } from "./device_images.ts";
 import { createStepBuffers, type StepBuffers, type TrainingLevels } from "./step_buffers.ts";
 import {
   type BatchOptions,
@@ -70,7 +70,7 @@ export async function buildStep(
   what: string,
   options: StepOptions,
   levels: TrainingLevels,
-  data: ResidentDataset,
+  data: DeviceImages,
 ): Promise<BuiltStep> {
   const { precision, profiles = 0 } = options;
   const sizes = { chunks: data.chunks.map(({ count }) => count), levels: levels.signal.length };

@@ -50,7 +50,7 @@ async function withStep(
   const device = bindingLimit ? withLimits(gpu, bindingLimit) : gpu;
   const step = await TrainingStep.build(device, { ...all, ...adam, ...options }, tables, resident);
   initializeWeights(gpu, step, 3);
-  step.setOrder(Uint32Array.from({ length: data.count }, (_, i) => i));
+  resident.setOrder(Uint32Array.from({ length: data.count }, (_, i) => i));
   await body(step, resident);
   step.destroy();
   resident.destroy();

@@ -32,7 +32,7 @@ async function bitsOf(options: BackendOptions): Promise<string[]> {
     resident,
   );
   initializeWeights(gpu, step, 3);
-  step.setOrder(Uint32Array.from({ length: data.count }, (_, i) => i));
+  resident.setOrder(Uint32Array.from({ length: data.count }, (_, i) => i));
   for (const number of [0, 1]) {
     step.update({
       ...{ step: number, seedLo: 9, seedHi: 0, stream: STREAM.training, position: 3 * number, count: 3 },
