@@ -15,7 +15,8 @@ import { oneOf, showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
-const SUITE = ["tests", "mod.ts", "lib", "kernels", "README.md"];
+/** Tests, and files with documentation examples. */
+export const SUITE: readonly string[] = ["tests", "mod.ts", "lib", "kernels", "docs/diffusion.md"];
 
 /**
  * Folders of `tests` that run beside the rest of the suite, in a process of their own. Without the driver's shader cache most of

@@ -1,0 +1,52 @@
+/**
+ * Pages of the documentation, in the order of the site's menu.
+ *
+ * @module
+ */
+
+/** A page of the site. */
+export interface Page {
+  /** Markdown file, from the repository's root. */
+  readonly file: string;
+  /** HTML file, from the site's root. */
+  readonly path: string;
+  /** Name in the menu. */
+  readonly name: string;
+}
+
+const page = (file: string, path: string, name: string): Page => ({ file, path, name });
+const guide = (stem: string, name: string) => page(`docs/${stem}.md`, `${stem}.html`, name);
+
+/** Pages by part of the menu. */
+export const PARTS: Readonly<Record<string, readonly Page[]>> = {
+  Start: [guide("index", "Overview"), page("README.md", "readme.html", "README")],
+  Guides: [
+    guide("diffusion", "How diffusion works"),
+    guide("training", "Training"),
+    guide("sampling", "Drawing and editing"),
+    guide("evaluation", "Evaluation"),
+    guide("serving", "Serving"),
+    guide("exchange", "Exchange with Python"),
+    guide("kernels", "Kernels"),
+  ],
+  Reference: [
+    guide("paper", "From the papers to the code"),
+    page("ARCHITECTURE.md", "architecture.html", "Architecture"),
+    page("SECURITY.md", "security.html", "Security"),
+    page("CONTRIBUTING.md", "contributing.html", "Contributing"),
+    page("CHANGELOG.md", "changelog.html", "Changes"),
+  ],
+  Figures: [
+    guide("quality", "Quality"),
+    guide("speed", "Speed"),
+    guide("roofline", "Roofline"),
+    guide("growth", "Growth of cost"),
+    page("bench/NOTES.md", "notes.html", "Notes on speed"),
+  ],
+};
+
+/** All pages. */
+export const PAGES: readonly Page[] = Object.values(PARTS).flat();
+
+/** Folder of the API reference in the site. */
+export const API = "api";
