@@ -68,6 +68,11 @@ export type { ScalarType } from "./kernels/struct.ts";
 export type { Choose, KernelTarget, MatrixShape, MatrixUnits } from "./kernels/target.ts";
 
 export { cifar10, CIFAR10_CLASSES, type Cifar10Options, type Cifar10Split } from "./lib/data/cifar10.ts";
+export { imageFolder, loadImages, type LoadImagesOptions } from "./lib/data/load_images.ts";
+export type { ImageFileOptions, OnBadFile } from "./lib/data/image_options.ts";
+export type { ImageFileSummary } from "./lib/data/summary.ts";
+export type { ImageTrait } from "./lib/data/decode/decode.ts";
+export type { Colour, Fit } from "./lib/data/decode/framing.ts";
 export {
   type DataProgress,
   type DataProgressListener,

@@ -4,7 +4,8 @@
  * @module
  */
 import { basename, join, resolve } from "node:path";
-import { cifar10, DDPM, type ImageDataset } from "../mod.ts";
+import { DDPM, type ImageDataset } from "../mod.ts";
+import { inRgb } from "../lib/data/rgb_images.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { describeBits, likelihoodSections } from "../lib/evaluation/likelihood_report.ts";
 import { shellQuote } from "../lib/shell.ts";
@@ -30,6 +31,7 @@ import { loadInception, measureByInception } from "./evaluation/inception.ts";
 import { type Drawing, drawSamples } from "./evaluation/samples.ts";
 import { type Measured, measureSamples, type Measuring, PartTimes } from "./evaluation/measures.ts";
 import { likelihoodSize, type MeasuredLikelihood, measureLikelihood } from "./evaluation/likelihood.ts";
+import { chooseReference, readData } from "./run_data.ts";
 import { modelDirectory, secondModel, SHIPPED_CLASSIFIER } from "./runs.ts";
 import { showProgress } from "./train.ts";
 
@@ -60,8 +62,9 @@ async function main(args: string[]): Promise<number> {
     checkImageSize(model, classifier); // before the data, which may be a download
     const times = new PartTimes();
     const onProgress = showProgress(report);
-    const test = await cifar10({ data: flags.data, split: "test", onProgress });
-    const train = await cifar10({ data: flags.data, onProgress });
+    const chosen = await chooseReference(flags, directory, model.config);
+    const test = await readData(chosen, onProgress, "test");
+    const train = await readData(chosen, onProgress);
     report.stop();
     await interruption.during(async () => {
       const { adapter } = model;
@@ -84,7 +87,7 @@ async function main(args: string[]): Promise<number> {
         );
         return;
       }
-      const data = { train, test };
+      const data = { train: inRgb(train), test: inRgb(test) };
       const { signal } = interruption;
       const measured = await measureSamples({
         directory,

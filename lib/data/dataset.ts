@@ -8,6 +8,8 @@
 import { checkWhole } from "../checks.ts";
 import { createHash } from "node:crypto";
 import { ConfigError, DataError, ShapeError } from "../errors.ts";
+import type { ImageFileOptions } from "./image_options.ts";
+import type { ImageFileSummary } from "./summary.ts";
 import { splitSeed, threefry4x32 } from "../random.ts";
 import { type ImageStore, MemoryImages, piecesOf } from "./image_store.ts";
 
@@ -41,6 +43,10 @@ export interface ImageDataset {
    * made in memory.
    */
   readonly source?: string;
+  /** Options that image files were read with, which a run records for its resume; absent for other data. */
+  readonly imageOptions?: ImageFileOptions;
+  /** Image files that it was made of; absent for other data. */
+  readonly files?: ImageFileSummary;
 }
 
 /** Progress of reading a data set; `done` and `total` are given where the work can be counted. */

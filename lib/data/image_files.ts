@@ -4,62 +4,21 @@
  * @module
  */
 
-import { checkWhole } from "../checks.ts";
-import { ConfigError, DataError } from "../errors.ts";
+import { resolve } from "node:path";
+import { DataError } from "../errors.ts";
 import { type DataProgressListener, type ImageDataset, imageDataset } from "./dataset.ts";
 import type { ImageTrait } from "./decode/decode.ts";
-import { type Colour, type Fit, FITS, type Framing, WHITE } from "./decode/framing.ts";
+import type { Colour, Framing } from "./decode/framing.ts";
 import { DecoderPool } from "./decode/pool.ts";
+import { completeOptions, framingOf, type ImageFileOptions } from "./image_options.ts";
 import type { ImageSource } from "./image_source.ts";
-import { type Cifar10Split, IMAGE_SIDE } from "./official.ts";
+import type { Cifar10Split } from "./official.ts";
+import { FileCounts } from "./summary.ts";
 
 /** Images between two progress events. */
 const PROGRESS_EVERY = 100;
 /** Broken files that a note lists by name. */
 const NAMED_FILES = 3;
-
-/** Limit on the height and width of a data set's images. */
-export const MAX_DATASET_SIDE = 1024;
-
-/** What becomes of files that cannot be decoded. */
-export type OnBadFile = "stop" | "skip";
-
-/** Size, colours and classes of a data set made of image files. */
-export interface ImageFileOptions {
-  /** Height and width in pixels, 4 to 1024, or one number for both. Default 32. */
-  readonly size?: number | readonly [number, number];
-  /**
-   * How images of another shape are fitted: `crop` (default) takes their centre, `pad` all of them with a border, `squash` stretches
-   * them.
-   */
-  readonly fit?: Fit;
-  /** 3 for red, green and blue (default), 1 for grey. */
-  readonly channels?: 1 | 3;
-  /** Colour under transparent pixels and of the border of `pad`, 0 to 255 each. Default white. */
-  readonly background?: Colour;
-  /** Column of a label file with the classes. Default the first of `label`, `class`, `labels`, `category`, `fine_label`. */
-  readonly labelColumn?: string;
-  /** A file that cannot be decoded ends the call (`stop`, the default), or is left out and named at the end (`skip`). */
-  readonly onBadFile?: OnBadFile;
-}
-
-/**
- * Frame of the images that the options ask for.
- *
- * @throws {ConfigError} naming the option that is out of its range
- */
-export function framingOf(options: ImageFileOptions): Framing {
-  const { size = IMAGE_SIDE, fit = "crop", channels = 3, background = WHITE } = options;
-  const [height, width] = typeof size === "number" ? [size, size] : size;
-  checkWhole("size", height, 4, MAX_DATASET_SIDE);
-  checkWhole("size", width!, 4, MAX_DATASET_SIDE);
-  if (!FITS.includes(fit)) throw new ConfigError("fit", fit, `one of ${FITS.join(", ")}`);
-  if (channels !== 1 && channels !== 3) throw new ConfigError("channels", channels, "1 or 3");
-  const isColour = background.length === 3 &&
-    background.every((value) => Number.isInteger(value) && value >= 0 && value <= 255);
-  if (!isColour) throw new ConfigError("background", background, "three whole numbers from 0 to 255");
-  return { height, width: width!, fit, channels, background };
-}
 
 /**
  * Decodes the images of a source. Decoding runs in workers, so the caller's thread stays responsive.
@@ -76,16 +35,21 @@ export async function readImageFiles(
   onProgress: DataProgressListener,
 ): Promise<ImageDataset> {
   const framing = framingOf(options);
-  const { classes, images: training, validation = [], notes } = await source.layout(
+  const { classes, images: training, validation = [], notes: layoutNotes } = await source.layout(
     split,
     options.labelColumn,
   );
-  for (const message of notes) onProgress({ message });
+  const notes: string[] = [];
+  const tell = (message: string) => {
+    notes.push(message);
+    onProgress({ message });
+  };
+  layoutNotes.forEach(tell);
   const files = [...training, ...validation];
   const indices = new Map(files.map(({ file }, i) => [file, i]));
   const bytesPerImage = framing.height * framing.width * framing.channels;
   const pixels = new Uint8Array(files.length * bytesPerImage);
-  const conversions = new Conversions(framing);
+  const counts = new FileCounts(framing);
   const broken = new Map<number, DataError>();
   const message = `reading images of ${source.path}`;
   let done = 0;
@@ -96,22 +60,22 @@ export async function readImageFiles(
     try {
       const image = await pool.decode(bytes, source.describe(file), framing);
       pixels.set(image.pixels, i * bytesPerImage);
-      conversions.add(image);
+      counts.add(image);
     } catch (error) {
       if (!(error instanceof DataError) || options.onBadFile !== "skip") throw error;
       broken.set(i, error);
     }
     if (++done % PROGRESS_EVERY === 0) onProgress({ message, done, total: files.length });
   });
-  for (const message of conversions.notes(files.length)) onProgress({ message });
+  conversionNotes(counts, files.length, framing).forEach(tell);
   if (broken.size > 0) {
     const named = [...broken].sort(([a], [b]) => a - b).slice(0, NAMED_FILES).map(([, { message }]) =>
       message
     );
-    onProgress({
-      message: `left out ${broken.size} of ${files.length} files, which cannot be read: ${named.join("; ")}` +
+    tell(
+      `left out ${broken.size} of ${files.length} files, which cannot be read: ${named.join("; ")}` +
         (broken.size > NAMED_FILES ? "; …" : ""),
-    });
+    );
   }
   const kept = files.map((_, i) => i).filter((i) => !broken.has(i));
   if (kept.length === 0) {
@@ -127,6 +91,9 @@ export async function readImageFiles(
     height: framing.height,
     width: framing.width,
     channels: framing.channels,
+    source: resolve(source.path),
+    imageOptions: completeOptions(options),
+    files: counts.finish(broken.size, notes),
     ...firstValidation < 0 ? {} : {
       validation: Uint32Array.from({ length: kept.length - firstValidation }, (_, i) => firstValidation + i),
     },
@@ -141,44 +108,38 @@ function compacted(pixels: Uint8Array, kept: readonly number[], bytesPerImage: n
   return pixels.slice(0, kept.length * bytesPerImage);
 }
 
-/** Counts what was converted. */
-class Conversions {
-  readonly #framing: Framing;
-  readonly #traits = new Map<ImageTrait, number>();
-  #resized = 0;
-
-  constructor(framing: Framing) {
-    this.#framing = framing;
-  }
-
-  add({ width, height, traits }: { width: number; height: number; traits: readonly ImageTrait[] }): void {
-    if (width !== this.#framing.width || height !== this.#framing.height) this.#resized++;
-    for (const trait of traits) this.#traits.set(trait, (this.#traits.get(trait) ?? 0) + 1);
-  }
-
-  /** Notes for the user. */
-  notes(total: number): string[] {
-    const { fit, height, width, channels, background } = this.#framing;
-    const size = `${width}x${height}`;
-    const shape = width === height ? "square" : "part of that shape";
-    const fitted = {
-      crop: `cropped to the centre ${shape} and resized to ${size}`,
-      pad: `resized to fit into ${size}, with a border of ${colourText(background)}`,
-      squash: `stretched to ${size}`,
-    }[fit];
-    const words: Readonly<Record<ImageTrait, string>> = {
-      grey: channels === 1 ? "grey" : "grey, read as colour",
-      palette: "with a palette",
-      "16 bits": "of 16 bits per colour, read as 8",
-      CMYK: "in CMYK, read as RGB",
-      transparent: `with transparency, put on ${colourText(background)}`,
-    };
-    const traits = [...this.#traits].map(([trait, count]) => `${count} ${words[trait]}`);
-    return [
-      ...this.#resized > 0 ? [`images of other sizes are ${fitted}: ${this.#resized} of ${total}`] : [],
-      ...traits.length > 0 ? [`converted images: ${traits.join(", ")}`] : [],
-    ];
-  }
+/** Notes on conversions for the user. */
+function conversionNotes(
+  { files, resized, traits }: FileCounts,
+  total: number,
+  { fit, height, width, channels, background }: Framing,
+): string[] {
+  const size = `${width}x${height}`;
+  const shape = width === height ? "square" : "part of that shape";
+  const fitted = {
+    crop: `cropped to the centre ${shape} and resized to ${size}`,
+    pad: `resized to fit into ${size}, with a border of ${colourText(background)}`,
+    squash: `stretched to ${size}`,
+  }[fit];
+  const words: Readonly<Record<ImageTrait, string>> = {
+    grey: "grey, read as colour",
+    palette: "with a palette",
+    "16 bits": "of 16 bits per colour, read as 8",
+    CMYK: "in CMYK, read as RGB",
+    transparent: `with transparency, put on ${colourText(background)}`,
+  };
+  const { grey = 0, ...others } = Object.fromEntries(traits);
+  const colours: readonly [number, string] = channels === 1
+    ? [files - grey, "in colour, read as grey"]
+    : [grey, words.grey];
+  const converted = [
+    ...colours[0] > 0 ? [colours.join(" ")] : [],
+    ...Object.entries(others).map(([trait, count]) => `${count} ${words[trait as ImageTrait]}`),
+  ];
+  return [
+    ...resized > 0 ? [`images of other sizes are ${fitted}: ${resized} of ${total}`] : [],
+    ...converted.length > 0 ? [`converted images: ${converted.join(", ")}`] : [],
+  ];
 }
 
 function colourText(colour: Colour): string {

@@ -4,13 +4,15 @@
  * @module
  */
 
+import { resolve } from "node:path";
 import { ConfigError, DataError } from "../errors.ts";
 import { readArchive } from "./archive.ts";
 import { findBatchFolder, readBatchFolder } from "./batch_folder.ts";
 import { BatchAssembly, parseBatchName } from "./batches.ts";
 import type { DataProgressListener, ImageDataset } from "./dataset.ts";
 import { readHead, unreadable } from "./files.ts";
-import { framingOf, type ImageFileOptions, readImageFiles } from "./image_files.ts";
+import { readImageFiles } from "./image_files.ts";
+import { framingOf, type ImageFileOptions } from "./image_options.ts";
 import { type Cifar10Split, IMAGE_SIDE } from "./official.ts";
 import type { ImageSource } from "./image_source.ts";
 import { ParquetSource } from "./parquet/parquet_source.ts";
@@ -46,26 +48,32 @@ export interface LoadImagesOptions extends ImageFileOptions {
  * @returns images as `[count, height, width, channels]` bytes, by class folder and file name, or as in the label file
  * @throws {ConfigError} if an option is out of its range
  * @throws {DataError} naming the file that is missing, cannot be decoded, or does not fit the others
+ *
+ * @example Images of 64 x 64 pixels, damaged ones left out
+ * ```ts ignore
+ * import { loadImages, train } from "@denoise/ddpm";
+ *
+ * const data = await loadImages("pets.zip", { size: 64, onBadFile: "skip", onProgress: ({ message }) => console.error(message) });
+ * console.log(data.count, data.classes, data.files?.widths);
+ * for await (const event of train({ data, steps: 3000, out: "runs/pets" })) console.log(event.type);
+ * ```
  */
 export async function loadImages(path: string, options: LoadImagesOptions = {}): Promise<ImageDataset> {
   const { split = "train", official = true, onProgress = () => {} } = options;
   if (split !== "train" && split !== "test") throw new ConfigError("split", split, '"train" or "test"');
   if (path === "") throw new ConfigError("data", path, "the path of a folder or an archive");
-  const framing = framingOf(options);
+  framingOf(options); // checks them
   const trimmed = path.replace(/(?<=.)[/\\]+$/, ""); // so that messages have no double slash
   const batches = await findBatches(trimmed);
   if (!batches) {
     await using source = await openSource(trimmed, onProgress);
     return await readImageFiles(source, split, options, onProgress);
   }
-  if (framing.height !== IMAGE_SIDE || framing.width !== IMAGE_SIDE || framing.channels !== 3) {
-    const size = `${IMAGE_SIDE}: CIFAR-10's batches are of ${IMAGE_SIDE} x ${IMAGE_SIDE} pixels in colour`;
-    throw new ConfigError("size", `${framing.height}x${framing.width}x${framing.channels}`, size);
-  }
+  checkBatchOptions(options);
   const assembly = new BatchAssembly(split, official);
   if (batches.kind === "folder") await readBatchFolder(batches.path, assembly, onProgress);
   else await readArchive(batches.path, assembly, onProgress);
-  return assembly.finish(trimmed);
+  return { ...assembly.finish(trimmed), source: resolve(trimmed) };
 }
 
 /**
@@ -78,6 +86,27 @@ export async function imageFolder(path: string, options: LoadImagesOptions = {})
   const { split = "train", onProgress = () => {} } = options;
   await using source = new TreeSource(await FolderTree.open(path.replace(/(?<=.)[/\\]+$/, "")));
   return await readImageFiles(source, split, options, onProgress);
+}
+
+/**
+ * Checks that options of image files are not given for CIFAR-10's batches, which are read as they are.
+ *
+ * @throws {ConfigError} naming the option
+ */
+export function checkBatchOptions(options: ImageFileOptions): void {
+  const { height, width, channels } = framingOf(options);
+  const { fit, background, labelColumn } = options;
+  const given = {
+    size: height === IMAGE_SIDE && width === IMAGE_SIDE ? undefined : `${height}x${width}`,
+    channels: channels === 3 ? undefined : channels,
+    fit,
+    background: background?.join(","),
+    labelColumn,
+  };
+  const [wrong] = Object.entries(given).filter(([, value]) => value !== undefined);
+  if (!wrong) return;
+  const own = `${IMAGE_SIDE}x${IMAGE_SIDE} pixels in colour, with classes of their own`;
+  throw new ConfigError(...wrong, `no value for CIFAR-10's images, which are ${own}`);
 }
 
 /** Parquet files, or a folder or archive of image files. */

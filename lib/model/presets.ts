@@ -4,7 +4,7 @@
  * @module
  */
 import { ConfigError } from "../errors.ts";
-import { type UNetConfig, unetConfig, type UNetOptions } from "./config.ts";
+import { imageSize, type UNetConfig, unetConfig, type UNetOptions } from "./config.ts";
 
 /** Name of a preset. */
 export type PresetName = "tiny" | "small" | "ddpm";
@@ -42,17 +42,47 @@ const SHAPES: Readonly<Record<PresetName, UNetOptions>> = {
   },
 };
 
+/** Fewest levels of a preset's network: it halves images twice at least. */
+const MIN_LEVELS = 3;
+
 /**
- * Configuration of a preset.
+ * Configuration of a preset. Where the image size cannot be halved as often as the preset does, the network has fewer levels: three
+ * for 28 x 28.
  *
  * @param classes number of classes, or 0 for an unconditional network; the embedding table gets one more row for the null
  *   class of classifier-free guidance
- * @throws {ConfigError} for an unknown name
+ * @throws {ConfigError} for an unknown name, or an image size that is not a multiple of 4
  */
 export function presetConfig(name: string, classes: number, overrides: Partial<UNetConfig> = {}): UNetConfig {
   if (!(PRESETS as readonly string[]).includes(name)) {
     throw new ConfigError("preset", name, `one of ${PRESETS.join(", ")}`);
   }
+  const shape = SHAPES[name as PresetName];
   const numClassEmbeds = classes > 0 ? classes + 1 : null;
-  return unetConfig({ ...SHAPES[name as PresetName], numClassEmbeds, ...overrides });
+  const { sampleSize = shape.sampleSize } = overrides;
+  return unetConfig({ ...withLevels(shape, sampleSize), numClassEmbeds, ...overrides });
+}
+
+/** The shape with as many of its levels as the image size has halves. */
+function withLevels(shape: UNetOptions, sampleSize: UNetConfig["sampleSize"]): UNetOptions {
+  const [height, width] = imageSize({ sampleSize });
+  const { blockOutChannels, downBlockTypes, upBlockTypes } = shape;
+  const levels = blockOutChannels.length;
+  const halved = (times: number) => height % 2 ** times === 0 && width % 2 ** times === 0;
+  let fitting = levels;
+  while (fitting > MIN_LEVELS && !halved(fitting - 1)) fitting--;
+  if (!halved(fitting - 1)) {
+    const unit = 2 ** (MIN_LEVELS - 1);
+    const near = [height, width].map((side) => unit * Math.max(1, Math.round(side / unit))).join("x");
+    const allowed = `multiples of ${unit}, such as ${near}: the network halves images ${
+      MIN_LEVELS - 1
+    } times or more`;
+    throw new ConfigError("size", `${height}x${width}`, allowed);
+  }
+  return {
+    ...shape,
+    blockOutChannels: blockOutChannels.slice(0, fitting),
+    downBlockTypes: downBlockTypes.slice(0, fitting),
+    upBlockTypes: upBlockTypes.slice(levels - fitting),
+  };
 }

@@ -63,7 +63,7 @@ export function evenly(count: number, most: number): number[] {
  * Adds noise to an image at several timesteps, `x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps` (Ho et al. 2020, equation
  * 4), with the same noise `eps` for all, so that the frames show one trajectory.
  *
- * @param image RGB values 0 to 255, shape [height, width, 3]
+ * @param image RGB values 0 to 255, shape [height, width, 3], or grey ones, shape [height, width, 1]
  * @param height height of the image in pixels
  * @param width width of the image in pixels
  * @param schedule the noise schedule
@@ -93,7 +93,7 @@ export function forwardProcess(
 /**
  * Adds noise to an image at several levels of any process, `x = signal x_0 + noise eps`, with the same noise for all.
  *
- * @param image RGB values 0 to 255, shape [height, width, 3]
+ * @param image RGB values 0 to 255, shape [height, width, 3], or grey ones, shape [height, width, 1]
  * @param seed seed of the noise, an integer from 0 to 2^53 - 1
  * @returns one frame per level, clipped to [-1, 1]
  * @throws {ConfigError} for a seed out of range, or an image of another size
@@ -105,12 +105,13 @@ export function noisedImages(
   levels: readonly Pick<NoiseLevel, "signal" | "noise">[],
   seed = 0,
 ): Images[] {
-  const size = height * width * 3;
-  if (image.length !== size) {
-    throw new ConfigError("image", image.length, `${height} x ${width} x 3 = ${size} bytes`);
+  const pixels = height * width;
+  if (image.length !== 3 * pixels && image.length !== pixels) {
+    const allowed = `${height} x ${width} x 3 = ${3 * pixels} bytes, or ${pixels} of a grey image`;
+    throw new ConfigError("image", image.length, allowed);
   }
   const key = splitSeed(seed);
-  const noise = new Float32Array(size);
+  const noise = new Float32Array(image.length);
   for (let i = 0; i < noise.length; i += 2) {
     const [a, b] = threefry4x32([i / 2, 0, 0, COUNTER], key);
     noise.set(normal2(a, b).slice(0, noise.length - i), i);

@@ -74,7 +74,7 @@ export async function checkRunDirectory(out: string, resume: boolean): Promise<v
 }
 
 /** The data set of a run, as recorded in its checkpoints. */
-export type RunData = Pick<ImageDataset, "name" | "digest" | "source">;
+export type RunData = Pick<ImageDataset, "name" | "digest" | "source" | "imageOptions">;
 
 /**
  * Checks settings given on resume against the run's newest readable checkpoint and the adapter, without reading images or
@@ -100,12 +100,31 @@ export async function checkResumedSettings(
       reasons.push(error.message);
       continue;
     }
-    const { settings, storedPrecision, dataName: name, dataDigest: digest, dataSource: source } = trainer;
+    const { settings, storedPrecision } = trainer;
     const resumed = { settings: resumeSettings(settings, given), storedPrecision };
     checkResumedPrecision(out, adapter, resumed, given);
-    return { name, digest, source };
+    return dataOf(trainer);
   }
   throw noneUsable(reasons);
+}
+
+/**
+ * Data set of the run in a directory; undefined if there is no run that can be read, such as in a model's directory.
+ */
+export async function readRunData(directory: string): Promise<RunData | undefined> {
+  for (const { step, path } of await listCheckpoints(directory).catch(() => [])) {
+    try {
+      const file = join(path, TRAINER);
+      return dataOf(readTrainer({ step, path, trainer: parseJson(await readModelFile(file), file) }));
+    } catch (error) {
+      if (!(error instanceof CheckpointError)) throw error;
+    }
+  }
+  return undefined;
+}
+
+function dataOf({ dataName, dataDigest, dataSource, imageOptions }: ReturnType<typeof readTrainer>): RunData {
+  return { name: dataName, digest: dataDigest, source: dataSource, imageOptions };
 }
 
 /** Sorted names in a directory; undefined if it does not exist. */

@@ -196,20 +196,23 @@ function describeData(source: string, digest: string): string {
   return `${source} (digest ${digest.slice(0, 12)})`;
 }
 
-function checkImages({ model, learnedVariance }: TrainSettings, { height, width }: ImageDataset): void {
+function checkImages(
+  { model, learnedVariance }: TrainSettings,
+  { height, width, channels }: ImageDataset,
+): void {
   const [modelHeight, modelWidth] = imageSize(model);
   if (
-    modelHeight === height && modelWidth === width && imageChannels(model) === 3 &&
-    model.outChannels === (learnedVariance ? 6 : 3)
+    modelHeight === height && modelWidth === width && imageChannels(model) === channels &&
+    model.outChannels === (learnedVariance ? 2 * channels : channels)
   ) {
     return;
   }
   const own = imageChannels(model);
-  const channels = own === model.outChannels ? `${own}` : `${own} to ${model.outChannels}`;
+  const found = own === model.outChannels ? `${own}` : `${own} to ${model.outChannels}`;
   throw new ConfigError(
     "model",
-    `${modelWidth}x${modelHeight}x${channels}`,
-    `a network for ${width}x${height}x3 images, as the data has`,
+    `${modelHeight}x${modelWidth}x${found}`,
+    `a network for ${height}x${width}x${channels} images, as the data has`,
   );
 }
 

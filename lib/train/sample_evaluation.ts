@@ -5,6 +5,7 @@
  */
 import type { KernelTarget } from "../../kernels/target.ts";
 import { classCount, imageSize } from "../model/config.ts";
+import { inRgb } from "../data/rgb_images.ts";
 import { ConfigError } from "../errors.ts";
 import { classConsistency } from "../evaluation/class_scores.ts";
 import { Classifier } from "../evaluation/classifier/classifier.ts";
@@ -128,10 +129,10 @@ export class SampleEvaluation {
     return featureMoments(featuresOf(features, this.#classifier.featureCount));
   }
 
-  /** Bytes of an even subset of the training images. */
+  /** RGB pixels of an even subset of the training images. */
   #trainingImages(): Uint8Array {
     const { images: order, trainImages } = this.#plan;
     const chosen = evenSubset(trainImages, Math.min(trainImages, REFERENCE_IMAGES));
-    return this.#data.images.read(chosen.map((at) => order[at]!)); // images of the run
+    return inRgb(this.#data).images.read(chosen.map((at) => order[at]!)); // images of the run
   }
 }

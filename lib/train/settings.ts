@@ -44,6 +44,8 @@ export const PRESET_DEFAULTS: Readonly<Record<PresetName, PresetDefaults>> = for
 export interface DataShape {
   readonly height: number;
   readonly width: number;
+  /** Values of a pixel. */
+  readonly channels: 1 | 3;
   readonly classes: number;
 }
 
@@ -64,7 +66,7 @@ export function resolveSettings(
   checkSetting("recipe", TRAINING_SETTINGS.recipe, recipe);
   const preset = requested === "auto" ? (software ? "tiny" : "small") : requested;
   const classes = conditional ? data.classes : 0;
-  const channels = model ? imageChannels(model) : 3;
+  const channels = model ? imageChannels(model) : data.channels;
   const selfConditioning = rest.selfConditioning ?? model?.selfConditioning ?? false;
   const overrides = {
     ...{ selfConditioning, inChannels: selfConditioning ? 2 * channels : channels },
@@ -73,6 +75,7 @@ export function resolveSettings(
     ...(rest.learnedVariance ? { outChannels: 2 * channels } : {}),
   };
   const network = model ? unetConfig({ ...model, ...overrides }) : presetConfig(preset, classes, {
+    outChannels: channels,
     sampleSize: data.height === data.width ? data.height : [data.height, data.width],
     ...overrides,
   });

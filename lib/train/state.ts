@@ -10,6 +10,7 @@ import {
   type LossScale,
 } from "../../kernels/loss_scale.ts";
 import type { ImageDataset } from "../data/dataset.ts";
+import type { ImageFileOptions } from "../data/image_options.ts";
 import { processToDiffusers } from "../diffusion/trained_process.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -58,6 +59,8 @@ interface TrainerJson extends Progress {
   readonly dataName: string;
   /** Absent for data without a path, and in checkpoints of versions that did not record it. */
   readonly dataSource?: string;
+  /** Absent for data that is not made of image files, and in checkpoints of versions that did not record them. */
+  readonly imageOptions?: ImageFileOptions;
   readonly computation: Computation;
 }
 
@@ -72,7 +75,7 @@ export async function captureCheckpoint(
   settings: TrainSettings,
   grids: GridSettings,
   progress: Progress,
-  data: Pick<ImageDataset, "digest" | "name" | "source" | "classes">,
+  data: Pick<ImageDataset, "digest" | "name" | "source" | "imageOptions" | "classes">,
   staging: GPUBuffer,
 ): Promise<Checkpoint> {
   const ema = step.table.ofNetwork(await readTensors(gpu, step, step.weights.ema, staging));
@@ -85,6 +88,7 @@ export async function captureCheckpoint(
     dataDigest: data.digest,
     dataName: data.name,
     dataSource: data.source,
+    imageOptions: data.imageOptions,
     ...progress,
     lossScale: step.lossScale && decodeLossScale((await readBack(gpu, [step.lossScale]))[0]!), // one per view
     computation: { adapter: gpu.adapter.name, kernels: step.kernels },
@@ -139,6 +143,7 @@ export function readTrainer(
   dataDigest: string;
   dataName: string;
   dataSource?: string;
+  imageOptions?: ImageFileOptions;
   computation: Computation;
 } {
   const trainer = checkpoint.trainer as unknown as TrainerJson;
@@ -153,7 +158,8 @@ export function readTrainer(
   if (trainer.step !== checkpoint.step) {
     throw new CheckpointError(`${file}: step ${trainer.step} in the directory of step ${checkpoint.step}`);
   }
-  const { settings: stored, grids, dataDigest, dataName, dataSource, computation, ...rest } = trainer;
+  const { settings: stored, grids, dataDigest, dataName, dataSource, imageOptions, computation, ...rest } =
+    trainer;
   const { step, lossSum, lossCount, epochSeconds, history, seconds, best, init, lossScale } = rest;
   let settings: TrainSettings;
   try {
@@ -171,6 +177,7 @@ export function readTrainer(
     dataDigest,
     dataName,
     dataSource,
+    imageOptions,
     computation,
     progress: { step, lossSum, lossCount, epochSeconds, history, seconds, best, init, lossScale },
   };

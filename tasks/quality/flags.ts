@@ -22,11 +22,12 @@ import {
   text,
   type Value,
 } from "../../terminal/cli.ts";
+import { DATA_FLAG_NAMES, type DataFlags } from "../data_flags.ts";
 import { addReferenceFlags } from "../evaluation/flags.ts";
 import { addGuidanceFlags, SAMPLING_FLAG_OF } from "../sampling_flags.ts";
 
 /** Values of the flags. */
-export interface SamplersFlags {
+export interface SamplersFlags extends DataFlags {
   readonly model?: string;
   readonly samplers: readonly SamplerChoice[];
   readonly evaluations: readonly number[];
@@ -39,7 +40,6 @@ export interface SamplersFlags {
   readonly guidanceRescale?: number;
   readonly guidanceInterval?: SigmaInterval;
   readonly seed: number;
-  readonly data?: string;
   readonly classifier?: string;
   readonly samples: string;
   readonly out: string;
@@ -47,7 +47,7 @@ export interface SamplersFlags {
 }
 
 /** Values of the flags of `deno task quality recipes`. */
-export interface RecipesFlags {
+export interface RecipesFlags extends DataFlags {
   readonly preset: PresetName;
   readonly config?: string;
   readonly steps: number;
@@ -58,7 +58,6 @@ export interface RecipesFlags {
   readonly testImages: number;
   readonly guidance?: number;
   readonly seed: number;
-  readonly data?: string;
   readonly classifier?: string;
   readonly runs: string;
   readonly out: string;
@@ -132,7 +131,10 @@ export function readSamplersFlags(args: readonly string[]): SamplersFlags {
     });
   addGuidanceFlags(command, "as of `deno task sample`")
     .flag("--seed <N>", "random seed: image i (from 0) has seed N + i", { value: integer(0), default: 0 });
-  return addReferenceFlags(command, "archive or folder of images to compare with")
+  return addReferenceFlags(command, "images to compare with, and a split of test images", {
+    size: "that of the model",
+    channels: "as of the model",
+  })
     .flag("--samples <DIR>", "directory of the images drawn", {
       value: text(),
       default: "evaluation/samplers",
@@ -187,7 +189,7 @@ export function readRecipesFlags(args: readonly string[]): RecipesFlags {
       defaultText: "as of `deno task sample`",
     })
     .flag("--seed <N>", "random seed of training, and of the first image", { value: integer(0), default: 0 });
-  return addReferenceFlags(command, "archive or folder of images")
+  return addReferenceFlags(command, "images to train on, and a split of test images")
     .flag("--runs <DIR>", "directory of the runs, and of the images drawn", {
       value: text(),
       default: "evaluation/recipes",
@@ -208,6 +210,7 @@ export const QUALITY_FLAGS: FlagNames = {
       name,
     ) => [name, `--${name}`]),
   ),
+  ...DATA_FLAG_NAMES,
 };
 
 function parseCounts(list: string): number[] | undefined {

@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { cifar10, DDPM, type ImageDataset, train } from "../../mod.ts";
+import { DDPM, type ImageDataset, train } from "../../mod.ts";
 import { readRecipeTable, type RecipeTable } from "../../bench/quality.ts";
 import { withError } from "../../bench/quality_page.ts";
 import { Classifier } from "../../lib/evaluation/classifier/classifier.ts";
@@ -22,6 +22,7 @@ import { standardOutput } from "../../terminal/output.ts";
 import { checkWritable } from "../../terminal/pictures.ts";
 import { createReporter, type Reporter, reporterMode } from "../../terminal/progress.ts";
 import { drawSamples, sameClasses } from "../evaluation/samples.ts";
+import { chooseData, readData } from "../run_data.ts";
 import { planCell } from "./cells.ts";
 import { readRecipesFlags, type RecipesFlags } from "./flags.ts";
 import {
@@ -61,6 +62,7 @@ interface Parts {
 /** Runs the task; returns the exit code. */
 export async function compareRecipes(args: string[]): Promise<number> {
   const flags = readRecipesFlags(args);
+  if (flags.channels === 1) throw new ConfigError("--channels", 1, "3: recipes are compared in colour");
   const report = createReporter({ mode: reporterMode(flags) });
   await checkWritable("--out", flags.out);
   await checkWritable("--runs", flags.runs, true);
@@ -73,8 +75,9 @@ export async function compareRecipes(args: string[]): Promise<number> {
   const classifier = await Classifier.load(gpu, flags.classifier ?? SHIPPED_CLASSIFIER);
   try {
     const onProgress = showProgress(report);
-    const data = await cifar10({ data: flags.data, onProgress });
-    const test = await cifar10({ data: flags.data, split: "test", onProgress });
+    const chosen = await chooseData(flags);
+    const data = await readData(chosen, onProgress);
+    const test = await readData(chosen, onProgress, "test");
     report.stop();
     const parts = { flags, gpu, classifier, train: data, test, report, signal: interruption.signal };
     await interruption.during(() => compare(parts, args));

@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { cifar10, DDPM, type ImageDataset } from "../../mod.ts";
+import { DDPM, type ImageDataset } from "../../mod.ts";
 import {
   type CellPlan,
   type GuidedPlan,
@@ -23,6 +23,8 @@ import { Interruption } from "../../terminal/interruption.ts";
 import { standardOutput } from "../../terminal/output.ts";
 import { checkWritable } from "../../terminal/pictures.ts";
 import { createReporter, type Reporter, reporterMode } from "../../terminal/progress.ts";
+import { inRgb } from "../../lib/data/rgb_images.ts";
+import { chooseData, frameOf, readData } from "../run_data.ts";
 import { digestOfModel, drawSamples, sameClasses, sampleClass } from "../evaluation/samples.ts";
 import { givenGuidance, isDeterministic, nameOfPlan, pixelError, planCell, withGuidance } from "./cells.ts";
 import { readSamplersFlags, type SamplersFlags } from "./flags.ts";
@@ -63,7 +65,8 @@ export async function compareSamplers(args: string[]): Promise<number> {
   const model = await DDPM.load(flags.model ?? SHIPPED[0]!, { gpu, onWarning });
   const classifier = await Classifier.load(gpu, flags.classifier ?? SHIPPED_CLASSIFIER);
   try {
-    const test = await cifar10({ data: flags.data, split: "test", onProgress: showProgress(report) });
+    const chosen = { ...frameOf(model.config), ...await chooseData(flags) };
+    const test = inRgb(await readData(chosen, showProgress(report), "test"));
     report.stop();
     const parts = { flags, model, classifier, test, report, signal: interruption.signal };
     const table = await openTable(parts, args, gpu);

@@ -53,3 +53,19 @@ Deno.test("presets take overrides, and a row for no class where they have classe
     /^ConfigError: preset: expected one of tiny, small, ddpm, got "large"$/,
   );
 });
+
+Deno.test("a preset has as many levels as the image size can be halved, three at least", () => {
+  for (const preset of PRESETS) {
+    const levels = (sampleSize: number | [number, number]) =>
+      presetConfig(preset, 0, { sampleSize }).blockOutChannels;
+    const all = levels(64);
+    assert.deepEqual(levels(28), all.slice(0, 3));
+    assert.deepEqual(levels([64, 20]), all.slice(0, 3));
+    const { downBlockTypes, upBlockTypes } = presetConfig(preset, 0, { sampleSize: 28 });
+    assert.deepEqual(upBlockTypes, downBlockTypes.map((type) => type.replace("Down", "Up")).reverse());
+    assert.throws(
+      () => levels([30, 64]),
+      /^ConfigError: size: expected multiples of 4, such as 32x64: the network halves images 2 times or more, got "30x64"$/,
+    );
+  }
+});

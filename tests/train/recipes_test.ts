@@ -6,7 +6,7 @@ import { TRAINING_SETTINGS } from "../../lib/train/settings_table.ts";
 import { resolveSettings, resumeSettings, type SettingsOptions } from "../../lib/train/settings.ts";
 import { PLAIN_GPU } from "../support/adapters.ts";
 
-const CIFAR = { height: 32, width: 32, classes: 10 };
+const CIFAR = { height: 32, width: 32, channels: 3, classes: 10 } as const;
 
 function resolve(options: SettingsOptions) {
   return resolveSettings(options, PLAIN_GPU, CIFAR);

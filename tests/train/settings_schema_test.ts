@@ -10,7 +10,7 @@ import { COMPANIONS } from "../support/train/companions.ts";
 import { microNetwork, patternImages } from "../support/train/micro.ts";
 import { MADE_UP } from "../support/train/made_up_settings.ts";
 
-const SHAPE = { height: 32, width: 32, classes: 10 };
+const SHAPE = { height: 32, width: 32, channels: 3, classes: 10 } as const;
 const data = patternImages(4);
 const validate = new Ajv2020({ strict: true, allErrors: true }).compile(settingsSchema());
 

@@ -17,7 +17,7 @@ import {
 import { MATRIX_GPU, OLD_GPU, PLAIN_GPU, SOFTWARE } from "../support/adapters.ts";
 import { microNetwork } from "../support/train/micro.ts";
 
-const CIFAR = { height: 32, width: 32, classes: 10 };
+const CIFAR = { height: 32, width: 32, channels: 3, classes: 10 } as const;
 
 function resolve(options: SettingsOptions = {}, adapter = PLAIN_GPU): TrainSettings {
   return resolveSettings(options, adapter, CIFAR);
@@ -86,7 +86,12 @@ Deno.test("classes, dropout and size of the network follow the other settings", 
   assert.equal(resolve({ model: microNetwork({ dropout: 0.3 }) }).model.dropout, 0.3);
   assert.equal(resolve({ model: microNetwork({ dropout: 0.3 }), dropout: 0.2 }).model.dropout, 0.2);
   assert.equal(resolve({ preset: "small", dropout: 0 }).model.dropout, 0);
-  const { model } = resolveSettings({ preset: "tiny" }, SOFTWARE, { height: 16, width: 24, classes: 3 });
+  const { model } = resolveSettings({ preset: "tiny" }, SOFTWARE, {
+    height: 16,
+    width: 24,
+    channels: 3,
+    classes: 3,
+  });
   assert.deepEqual([model.sampleSize, model.numClassEmbeds], [[16, 24], 4]);
 });
 
