@@ -114,7 +114,7 @@ function conversionNotes(
   total: number,
   { fit, height, width, channels, background }: Framing,
 ): string[] {
-  const size = `${width}x${height}`;
+  const size = `${height}x${width}`;
   const shape = width === height ? "square" : "part of that shape";
   const fitted = {
     crop: `cropped to the centre ${shape} and resized to ${size}`,

@@ -156,7 +156,7 @@ Deno.test("settings that do not fit the data are refused by name", async () => {
     const [options, message] of [
       [{ batch: 37 }, "batch: expected at most the 36 training images (`batch` times `accumulate`), got 37"],
       [{ batch: 10, accumulate: 4 }, /^batch: .*36 training images.*got 40$/],
-      [{ data: wide }, 'model: expected a network for 16x4x3 images, as the data has, got "8x8x3"'],
+      [{ data: wide }, 'model: expected a network for 4x16x3 images, as the data has, got "8x8x3"'],
       [{ model: microNetwork({ outChannels: 6 }) }, /^model: .*8x8x3 images.*got "8x8x3 to 6"/],
       [{ samplesPerClass: 0 }, "samplesPerClass: expected a whole number from 1 to 256, got 0"],
       [{ sampleEvery: 0.5 }, /^sampleEvery: /],
