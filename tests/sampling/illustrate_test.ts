@@ -67,7 +67,10 @@ Deno.test("a timestep out of range is refused", () => {
 
 Deno.test("bytes that are not one image of the size given are refused", () => {
   assert.throws(() => forwardProcess(image.subarray(3), height, width, schedule, [0]), (error: Error) => {
-    assert.match(error.message, /^image: expected 24 x 16 x 3 = 1152 bytes, or 384 of a grey image, got 1149$/);
+    assert.match(
+      error.message,
+      /^image: expected 24 x 16 x 3 = 1152 bytes, or 384 of a grey image, got 1149$/,
+    );
     return error instanceof ConfigError;
   });
 });

@@ -8,6 +8,7 @@ import type { Setting } from "../../lib/train/setting.ts";
 import { resolveSettings } from "../../lib/train/settings.ts";
 import { NETWORK_SETTINGS, TRAINING_SETTINGS } from "../../lib/train/settings_table.ts";
 import { flagOf } from "../../terminal/setting_flags.ts";
+import { DATA_FLAG_NAMES } from "../../tasks/data_flags.ts";
 import { FLAG_OF, otherSettingsOf, readFlags, settingsOf } from "../../tasks/train_flags.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { makeMaterial, runTask, TRAINING } from "../support/command.ts";
@@ -78,7 +79,14 @@ Deno.test("the settings that the training guide names have these flags", async (
   const [, section] = guide.split("\n## Settings\n");
   const flags = section.split("\n## ")[0].match(/--[a-z][a-z0-9-]*/g) ?? [];
   const known = Object.entries<Setting>(ALL_SETTINGS).map(([name, setting]) => flagOf(name, setting));
-  const others = ["--help", "--data", "--init", "--print-schema", "--backend"];
+  const others = [
+    "--help",
+    "--data",
+    "--init",
+    "--print-schema",
+    "--backend",
+    ...Object.values(DATA_FLAG_NAMES),
+  ];
   assert.deepEqual(flags.filter((flag) => !known.includes(flag) && !others.includes(flag)), []);
   assert.ok(flags.length > 15);
 });
