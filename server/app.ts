@@ -12,6 +12,8 @@ import { openAiError } from "./openai/error.ts";
 import { ProblemError, problemResponse } from "./http/problem.ts";
 import { type App, type AppEnv, instanceOf } from "./http/request.ts";
 import { adminRoutes } from "./http/routes/admin.ts";
+import type { Jobs } from "./jobs/jobs.ts";
+import { jobRoutes } from "./jobs/routes.ts";
 import { docsRoutes } from "./http/routes/docs.ts";
 import { generateRoute } from "./http/routes/generate.ts";
 import { modelRoutes } from "./http/routes/models.ts";
@@ -25,8 +27,11 @@ import { hostCheck } from "./http/hosts.ts";
 import { limitSize, requireToken, securityHeaders } from "./http/security.ts";
 import { track } from "./http/tracking.ts";
 
-/** Options of {@linkcode createApp}, for tests. */
+/** Options of {@linkcode createApp}. */
 export interface AppOptions {
+  /** Jobs; undefined: the server keeps none. */
+  readonly jobs?: Jobs;
+  /** For tests. */
   readonly body?: BodyLimits;
   /** Clock for deadlines of requests and heartbeats of streams. */
   readonly clock?: Clock;
@@ -78,6 +83,7 @@ export function createApp(context: ServerContext, options: AppOptions = {}): App
   modelRoutes(app, context);
   metricsRoute(app, context);
   adminRoutes(app, context);
+  jobRoutes(app, context, options.jobs, options.clock);
   app.route("/v1", openAiRoutes(context));
   return app;
 }
@@ -103,7 +109,7 @@ function unknownRoute(app: App, c: Context<AppEnv>): ProblemError {
 function allowedMethods(app: App, c: Context<AppEnv>): string[] {
   // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7).
   const any = c.req.method === "OPTIONS" && c.req.path === "/*";
-  const methods = ["GET", "POST"].filter((method) =>
+  const methods = ["GET", "POST", "DELETE"].filter((method) =>
     any ||
     app.router.match(method, c.req.path)[0].some(([[, { method }]]) => method !== "ALL")
   );

@@ -12,6 +12,8 @@ import { parseSettings } from "./arguments.ts";
 import { GpuEngine } from "./engine/gpu_engine.ts";
 import { greeting, serverUrl } from "./greeting.ts";
 import { listen } from "./http/listen.ts";
+import { Jobs } from "./jobs/jobs.ts";
+import { JobStore } from "./jobs/store.ts";
 import { JsonLog, type Log, logLine } from "./log.ts";
 import { LogWriter } from "./log_writer.ts";
 import { Metrics } from "./metrics.ts";
@@ -42,6 +44,7 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
   const token = settings.tokenFile === undefined
     ? undefined
     : await readToken(settings.tokenFile, (message) => log.warn(message));
+  const jobStore = settings.jobs === undefined ? undefined : new JobStore(settings.jobs);
   const { server, use } = listen(settings, log);
   const url = serverUrl(server.addr);
   log.info("loading", { url, path: settings.model });
@@ -71,7 +74,9 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
   const runner = new Scheduler(engine, settings);
   const encoder = new WorkerEncoder();
   const decoder = new WorkerDecoder();
-  use(createApp({ settings, engine, runner, encoder, decoder, metrics, log, token }).fetch);
+  const context = { settings, engine, runner, encoder, decoder, metrics, log, token };
+  const jobs = jobStore && new Jobs(jobStore, context);
+  use(createApp(context, { jobs }).fetch);
 
   const { id, path, guide, adapter, precision, classes } = model;
   log.info("ready", { url, model: id, path, guide, adapter, precision, classes: classes.length });
@@ -85,9 +90,11 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
     },
     async finish() {
       const start = performance.now();
+      jobs?.stop();
       await runner.drain(settings.grace);
       const left = settings.grace - (performance.now() - start) / 1000;
       await within(1000 * Math.max(LAST_ANSWERS, left), server.shutdown());
+      jobs?.close();
       encoder.close();
       decoder.close();
       await engine.close();

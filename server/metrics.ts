@@ -72,6 +72,10 @@ export class Metrics implements Partial<EngineListener> {
     "Fraction of the program's rows in use, per turn of the batch",
     occupancy,
   );
+  readonly #jobStorageFailures = this.#counter(
+    "job_storage_failures_total",
+    "Writes to the jobs' database that failed; they are tried again",
+  );
   readonly #up = this.#gauge("engine_up", "1 while the engine is ready, 0 while it is down or starting");
   readonly #downs = this.#counter("engine_downs_total", "Failures of the engine");
   readonly #model = this.#gauge("model_info", "Served model and adapter", ["model", "adapter"]);
@@ -121,6 +125,14 @@ export class Metrics implements Partial<EngineListener> {
     this.#errors.inc({ code });
   }
 
+  /** Registers gauges of jobs that read their number by state and their images' bytes when collected. */
+  watchJobs(counts: () => Readonly<Record<string, number>>, bytes: () => number): void {
+    this.#gauge("jobs", "Stored jobs, by state", ["state"], (gauge) => {
+      for (const [state, count] of Object.entries(counts())) gauge.set({ state }, count);
+    });
+    this.#gauge("job_storage_bytes", "Stored images of jobs", [], (gauge) => gauge.set(bytes()));
+  }
+
   waited(seconds: number): void {
     this.#waitSeconds.observe(seconds);
   }
@@ -135,6 +147,11 @@ export class Metrics implements Partial<EngineListener> {
 
   decoded(seconds: number): void {
     this.#decodeSeconds.observe(seconds);
+  }
+
+  /** A write to the jobs' database has failed. */
+  jobStorageFailed(): void {
+    this.#jobStorageFailures.inc();
   }
 
   onTurn({ steps, seconds, rows, programRows }: EngineTurn): void {

@@ -50,6 +50,16 @@ export interface ServerSettings {
   readonly maxImages: number;
   /** Maximum body of a request with pictures, in MiB. */
   readonly maxUpload: number;
+  /** SQLite database of jobs, created if it does not exist; undefined: no jobs. */
+  readonly jobs?: string;
+  /** Maximum number of unfinished jobs. */
+  readonly maxJobs: number;
+  /** Maximum images in a job. */
+  readonly maxJobImages: number;
+  /** Hours that jobs and their images are kept after their end. */
+  readonly keepJobs: number;
+  /** Maximum size of the images of all jobs, in MiB. */
+  readonly jobStorage: number;
   /** Addresses of trusted proxies, whose `X-Forwarded-For` is used; undefined: none. */
   readonly trustedProxy?: readonly string[];
   /** Public URL of the server, for links; undefined: the URL of the request. */
@@ -74,6 +84,10 @@ export const defaultSettings: Omit<ServerSettings, "model"> = {
   maxSteps: 10_000, // models of noise levels have no maximum of their own, and 100,000 take a second to plan
   maxWork: 1_000_000,
   maxUpload: 4,
+  maxJobs: 64,
+  maxJobImages: 10_000,
+  keepJobs: 24,
+  jobStorage: 1024,
 };
 
 /** Allowed ranges, inclusive. */
@@ -89,4 +103,8 @@ export const settingRanges = {
   guidance: [0, MAX_GUIDANCE],
   maxImages: [1, 4096],
   maxUpload: [1, 64],
+  maxJobs: [1, 10_000],
+  maxJobImages: [1, 1_000_000],
+  keepJobs: [0.01, 8760],
+  jobStorage: [1, 1_048_576],
 } as const satisfies { readonly [K in keyof ServerSettings]?: readonly [number, number] };

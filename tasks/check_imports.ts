@@ -59,6 +59,7 @@ const ROOMS: readonly Room[] = [
   { path: "server/metrics.ts", floor: 16 },
   { path: "server/http/", floor: 17 },
   { path: "server/openai/", floor: 18 },
+  { path: "server/jobs/", floor: 18 },
   { path: "server/", floor: 19 },
   { path: "terminal/", floor: 20 },
   { path: "bench/", floor: 21 },

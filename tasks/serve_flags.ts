@@ -35,6 +35,7 @@ const LEAST_BATCH = 2;
 export function readServeFlags(args: readonly string[]): ServeFlags {
   const { port, maxBatch, queue, timeout, grace, steps, guidance, maxImages, maxSteps, maxWork, maxUpload } =
     settingRanges;
+  const { maxJobs, maxJobImages, keepJobs, jobStorage } = settingRanges;
   return new TaskCommand("serve", "Serves images from a trained model over HTTP, with a web page.")
     .flag("--model <PATH>", MODEL_HELP, {
       value: text(),
@@ -138,6 +139,34 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
       unit: "MiB",
       default: defaultSettings.maxUpload,
     })
+    .flag("--jobs <FILE>", "keep jobs (POST /jobs) in this SQLite database, created if it does not exist", {
+      value: text(),
+      defaultText: "no jobs",
+    })
+    .flag("--max-jobs <N>", "limit on unfinished jobs, half of them of one client", {
+      value: integer(...maxJobs),
+      unit: "jobs",
+      default: defaultSettings.maxJobs,
+    })
+    .flag("--max-job-images <N>", "limit on images per job", {
+      value: integer(...maxJobImages),
+      unit: "images",
+      default: defaultSettings.maxJobImages,
+    })
+    .flag("--keep-jobs <HOURS>", "time that jobs and their images are kept after their end", {
+      value: number(...keepJobs),
+      unit: "hours",
+      default: defaultSettings.keepJobs,
+    })
+    .flag(
+      "--job-storage <N>",
+      "limit on the images of all jobs; where it is reached, the jobs that ended first are deleted",
+      {
+        value: integer(...jobStorage),
+        unit: "MiB",
+        default: defaultSettings.jobStorage,
+      },
+    )
     .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
     .flag("--precision <TYPE>", PRECISION_HELP, PRECISION_OPTIONS)
     .flag(

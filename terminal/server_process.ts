@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { weightFileModel } from "../lib/files/weight_files.ts";
 import { permissionFlag } from "../lib/process.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
+import { databaseFiles } from "../server/jobs/database.ts";
 import type { ServerSettings } from "../server/settings.ts";
 
 /** Directories that Deno opens only to programs with all permissions, whatever `--allow-read` says. */
@@ -25,16 +26,16 @@ const TRIED_PORTS = 8;
 /**
  * Deno's arguments for the server, with minimal permissions: to listen on one port (for port 0, on a few, of which it takes
  * the first that is free), to read the models and the program, to read the free memory, which limits a software adapter, to
- * write the tuning cache, and to load Dawn's binary if it runs on Dawn. {@linkcode needsAllPermissions} is the exception.
+ * write the tuning cache and the jobs' database, and to load Dawn's binary if it runs on Dawn. {@linkcode needsAllPermissions} is the exception.
  *
  * @throws {ConfigError} for a path with a comma, which Deno's permission flags cannot contain
  */
 export function serverArguments(settings: ServerSettings): string[] {
-  const { host, port, tune } = settings;
+  const { host, port } = settings;
   // Permission for port 0 would not let the server listen again on the port that it got.
   const ports = port === 0 ? randomPorts() : [port];
   const readable = readablePaths(settings);
-  const kept = tune === "off" ? [] : [TUNING_DIRECTORY];
+  const kept = keptPaths(settings);
   const name = host.includes(":") ? `[${host}]` : host;
   return [
     // Without --unstable-no-legacy-abort, Deno would report every answered request as aborted by its client, too.
@@ -47,7 +48,7 @@ export function serverArguments(settings: ServerSettings): string[] {
     ...needsAllPermissions(settings) ? ["--allow-all"] : [
       `--allow-net=${ports.map((port) => `${name}:${port}`).join(",")}`,
       permissionFlag("read", readable),
-      ...kept.map((path) => permissionFlag("write", [path])),
+      ...kept.length > 0 ? [permissionFlag("write", kept)] : [],
       "--allow-sys=systemMemoryInfo",
       ...settings.dawn ? [permissionFlag("ffi", [settings.dawn.binary], "DENO_DIR")] : [],
     ],
@@ -63,7 +64,7 @@ function randomPorts(): number[] {
   return [...ports];
 }
 
-/** True if the server reads a path that Deno opens only with all permissions, such as a model in `/dev/shm`. */
+/** True if the server uses a path that Deno opens only with all permissions, such as a model in `/dev/shm`. */
 export function needsAllPermissions(settings: ServerSettings): boolean {
   return readablePaths(settings).some((path) => {
     try {
@@ -74,14 +75,22 @@ export function needsAllPermissions(settings: ServerSettings): boolean {
   });
 }
 
-function readablePaths({ model, guide, tokenFile, tune }: ServerSettings): string[] {
+/** Paths that the server writes. */
+function keptPaths({ tune, jobs }: ServerSettings): string[] {
+  return [
+    ...tune === "off" ? [] : [TUNING_DIRECTORY],
+    ...jobs === undefined ? [] : databaseFiles(jobs),
+  ];
+}
+
+function readablePaths(settings: ServerSettings): string[] {
+  const { model, guide, tokenFile } = settings;
   const program = PROGRAM.map((path) => fileURLToPath(new URL(path, ROOT)));
-  const kept = tune === "off" ? [] : [TUNING_DIRECTORY];
   return [
     ...[model, ...guide === undefined ? [] : [guide]].map((path) => weightFileModel(path)?.directory ?? path),
     ...tokenFile === undefined ? [] : [tokenFile],
     ...program,
-    ...kept,
+    ...keptPaths(settings),
   ];
 }
 

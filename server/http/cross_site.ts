@@ -13,14 +13,14 @@ import type { ServerSettings } from "../settings.ts";
 /** Response headers that pages of other origins may read. */
 const exposedHeaders = [
   ...["X-Seed", "X-Model", "X-Steps", "X-Time", "X-Request-Id"],
-  ...["Server-Timing", "Retry-After", "ETag", "Content-Disposition"],
+  ...["Server-Timing", "Retry-After", "ETag", "Content-Disposition", "Location"],
 ];
 
 /** CORS for one origin, `*` for any. All request headers are allowed, since OpenAI's client sends many. */
 export function allowOrigin(origin: string): MiddlewareHandler<AppEnv> {
   return cors({
     origin,
-    allowMethods: ["GET", "POST", "HEAD"],
+    allowMethods: ["GET", "POST", "DELETE", "HEAD"],
     exposeHeaders: exposedHeaders,
     maxAge: 3600,
   });

@@ -21,6 +21,7 @@ export type ProblemStatus =
   | 414
   | 415
   | 421
+  | 422
   | 429
   | 431
   | 499
@@ -41,6 +42,7 @@ const titles: Readonly<Record<ProblemStatus, string>> = {
   414: "URI Too Long",
   415: "Unsupported Media Type",
   421: "Misdirected Request",
+  422: "Unprocessable Content",
   429: "Too Many Requests",
   431: "Request Header Fields Too Large",
   499: "Client Closed Request",

@@ -10,10 +10,11 @@ import { markovSamplers } from "../../lib/diffusion/sampler.ts";
 import { MAX_RESAMPLINGS } from "../../lib/sampling/edits/image_edit.ts";
 import { RESAMPLING_SAMPLER } from "../../lib/sampling/request.ts";
 import { readJson, takeBody } from "../http/body.ts";
+import { numberField, optional, readFields, textField, wholeField } from "../http/json_fields.ts";
 import { type FieldFault, ProblemError } from "../http/problem.ts";
 import type { RangeContext } from "../http/request.ts";
 import type { EditFiles } from "../pictures/decoder.ts";
-import { ignored, imageFields, numberField, optional, readFields, textField, wholeField } from "./fields.ts";
+import { ignored, imageFields } from "./fields.ts";
 
 /** Maximum parts of a form; there are fewer fields. */
 const MAX_PARTS = 64;

@@ -7,10 +7,8 @@ import { z } from "@hono/zod-openapi";
 import { MAX_GUIDANCE } from "../../lib/diffusion/guidance.ts";
 import { samplerNames, spacingNames, variances } from "../../lib/diffusion/sampler.ts";
 import { INTERVAL_WORDS, parseInterval } from "../../lib/sampling/guidance_interval.ts";
-import { withSuggestion } from "../../lib/suggest.ts";
 import { guidanceWords, RESCALE_RANGE } from "../http/guidance.ts";
-import { fieldProblems } from "../http/field_problems.ts";
-import { ProblemError } from "../http/problem.ts";
+import { numberField, optional, textField, wholeField, wordField } from "../http/json_fields.ts";
 import { MOST_CHURN, mostStepsNow, type RangeContext } from "../http/request.ts";
 import { synonyms } from "./prompt.ts";
 
@@ -55,10 +53,10 @@ export function imageFields(context: RangeContext) {
         `${LARGEST_SIZE}x${LARGEST_SIZE}, with nearest-neighbour upscaling.`,
     ),
     response_format: optional(
-      word(["b64_json", "url"]),
+      wordField(["b64_json", "url"]),
       "`url`: a link to this server's /generate, which draws the same bytes whenever it is fetched.",
     ),
-    output_format: optional(word(["png", "jpeg", "webp"]), "Default png."),
+    output_format: optional(wordField(["png", "jpeg", "webp"]), "Default png."),
     stream: optional(
       z.boolean({ error: "true or false" }),
       "Server-sent events: `image_generation.partial_image`, then `image_generation.completed` for each image.",
@@ -84,10 +82,10 @@ export function imageFields(context: RangeContext) {
       wholeField(1, maxSteps, () => mostStepsNow(context)),
       "Extension. Sampling steps, as for /generate.",
     ),
-    sampler: optional(word(samplerNames), "Extension. Sampler, as for /generate."),
-    spacing: optional(word(spacingNames), "Extension. Spacing of the noise levels, as for /generate."),
+    sampler: optional(wordField(samplerNames), "Extension. Sampler, as for /generate."),
+    spacing: optional(wordField(spacingNames), "Extension. Spacing of the noise levels, as for /generate."),
     eta: optional(numberField(0, 1), "Extension. Noise of ddim, as for /generate."),
-    variance: optional(word(variances), "Extension. Variance of ddpm's noise, as for /generate."),
+    variance: optional(wordField(variances), "Extension. Variance of ddpm's noise, as for /generate."),
     churn: optional(numberField(0, MOST_CHURN), "Extension. Noise that edm adds back, as for /generate."),
     guidance: optional(
       numberField(0, MAX_GUIDANCE),
@@ -116,63 +114,7 @@ export function imageFields(context: RangeContext) {
 /** Parsed fields of a request. */
 export type ImageFields = z.output<ReturnType<typeof imageRequestSchema>>;
 
-/** Schema of a field that may be absent or null. */
-export function optional<S extends z.ZodType>(schema: S, description: string) {
-  return schema.nullish().openapi({ description });
-}
-
 /** Schema of a field of OpenAI's without a meaning here. */
 export function ignored(schema: z.ZodType) {
   return optional(schema, "Accepted for compatibility with OpenAI; ignored.");
-}
-
-/** Schema of a text of so many characters. */
-export function textField(least: number, most: number) {
-  const error = `a text of ${least} to ${most} characters`;
-  return z.string({ error }).min(least, error).max(most, error);
-}
-
-/**
- * Schema of a whole number.
- *
- * @param mostNow the maximum at the time of the request, for error messages
- */
-export function wholeField(least: number, most: number, mostNow: () => number = () => most) {
-  const error = () => range("a whole number", least, mostNow());
-  return within(z.int({ error }), error, least, most);
-}
-
-/** Schema of a number. */
-export function numberField(least: number, most: number) {
-  const error = range("a number", least, most);
-  return within(z.number({ error }), error, least, most);
-}
-
-function within(schema: z.ZodNumber, error: string | (() => string), least: number, most: number) {
-  return schema.min(least, { error }).max(most, { error });
-}
-
-function range(what: string, least: number, most: number): string {
-  return `${what} from ${least} to ${most}`;
-}
-
-function word<const T extends string>(words: readonly T[]) {
-  return z.enum(words, {
-    error: ({ input }) =>
-      withSuggestion(`one of ${words.join(", ")}`, typeof input === "string" ? input : "", words),
-  });
-}
-
-/**
- * Parses a request body.
- *
- * @throws {ProblemError} 400 for invalid fields
- */
-export function readFields<S extends z.ZodObject>(body: unknown, schema: S): z.output<S> {
-  if (typeof body !== "object" || body === null || Array.isArray(body)) {
-    throw new ProblemError(400, "invalid_json", "the body must be a JSON object");
-  }
-  const { success, data, error } = schema.safeParse(body);
-  if (success) return data;
-  throw fieldProblems(error.issues, body, schema);
 }

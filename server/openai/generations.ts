@@ -6,9 +6,10 @@
 import { guidanceMetadata, samplerMetadata } from "../../lib/sampling/metadata.ts";
 import { readJson } from "../http/body.ts";
 import type { ServerContext } from "../http/context.ts";
+import { readFields } from "../http/json_fields.ts";
 import { type App, refuseQuery } from "../http/request.ts";
 import { answerImages, drawImages, errors, imageAnswers } from "./answers.ts";
-import { imageRequestSchema, QUERY, readFields } from "./fields.ts";
+import { imageRequestSchema, QUERY } from "./fields.ts";
 import { planImages, type PlannedRequest, readImageRequest } from "./request.ts";
 import { streamImages } from "./stream.ts";
 

@@ -130,7 +130,7 @@ Deno.test("OPTIONS tells the methods, HEAD what GET would answer, without drawin
   assert.deepEqual([options.status, options.headers.get("Allow")], [204, "GET, HEAD, OPTIONS"]);
   assert.equal((await ask("/admin/reload", { method: "OPTIONS" })).headers.get("Allow"), "OPTIONS, POST");
   const server = await ask("/*", { method: "OPTIONS" }); // as Deno.serve tells `OPTIONS *`
-  assert.deepEqual([server.status, server.headers.get("Allow")], [204, "GET, HEAD, OPTIONS, POST"]);
+  assert.deepEqual([server.status, server.headers.get("Allow")], [204, "DELETE, GET, HEAD, OPTIONS, POST"]);
   assert.equal((await ask("/*")).status, 404);
   const preflight = { "Origin": "https://app.example", "Access-Control-Request-Method": "GET" };
   for (const cors of [undefined, "https://app.example"]) {

@@ -14,6 +14,9 @@ const everything = {
   freePorts: [61000, 65535],
   trustedProxy: ["10.0.0.1", "fd00::1"],
   publicUrl: "https://example.org/images",
+  jobs: "jobs.db",
+  maxJobs: 1,
+  keepJobs: 0.5,
   precision: "mixed",
   tune: "on",
 };
@@ -46,6 +49,11 @@ Deno.test("every argument that is missing, of another type, out of range or unkn
       /maxWork: expected/,
     ],
     [{ ...whole, maxUpload: 0.5 }, /maxUpload: expected/],
+    [
+      { ...whole, jobs: "", keepJobs: 0 },
+      /jobs: expected non-empty text/,
+      /keepJobs: expected a number from/,
+    ],
     [{ ...whole, maxImages: 1e9 }, /maxImages: expected a number from 1 to 4096/],
     [
       { ...whole, trustedProxy: "10.0.0.1", publicUrl: "here" },

@@ -37,6 +37,11 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--max-steps <N>", "in steps", "default: 10000"],
         ["--max-work <N>", "in network evaluations", "default: 1000000"],
         ["--max-upload <N>", "in MiB", "default: 4"],
+        ["--jobs <FILE>", "SQLite database", "default: no jobs"],
+        ["--max-jobs <N>", "in jobs", "default: 64"],
+        ["--max-job-images <N>", "in images", "default: 10000"],
+        ["--keep-jobs <HOURS>", "in hours", "default: 24"],
+        ["--job-storage <N>", "in MiB", "default: 1024"],
         ["--precision <TYPE>", "float32, mixed", "default: mixed where", "matrix units"],
         [
           "--tune <WHEN>",
@@ -59,7 +64,8 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
   const args =
     "--model m --variant fp16 --guide w --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --grace 0 --steps 7 --sampler ddpm " +
     "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1 --max-steps 9 --max-work 99 --max-upload 8 " +
-    "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1] --precision mixed --tune on";
+    "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1] --precision mixed --tune on " +
+    "--jobs j.db --max-jobs 3 --max-job-images 7 --keep-jobs 1.5 --job-storage 2";
   assert.deepEqual(readServeFlags(args.split(" ")), {
     model: "m",
     variant: "fp16",
@@ -83,6 +89,11 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
     trustedProxy: ["10.0.0.1", "fd00::1"],
     precision: "mixed",
     tune: "on",
+    jobs: "j.db",
+    maxJobs: 3,
+    maxJobImages: 7,
+    keepJobs: 1.5,
+    jobStorage: 2,
   });
   assert.equal(readServeFlags(["--host", "[fe80::1]"]).host, "fe80::1");
   assert.equal(readServeFlags(["--host", "box-1.local"]).host, "box-1.local");
@@ -95,6 +106,8 @@ Deno.test("wrong values are refused with the flag and what is allowed, before an
       ["--port", "65536", /from 0 to 65535/],
       ["--max-batch", "1", /from 2 to 512/],
       ["--timeout", "0", /from 0.1/],
+      ["--keep-jobs", "0", /from 0.01/],
+      ["--max-job-images", "1000001", /from 1 to 1000000/],
       ["--host", "a b", /a host name or an IP address/],
       ["--host", "127.0.0.1:80,evil.org", /a host name or an IP address/],
       ["--host", "", /a host name or an IP address/],

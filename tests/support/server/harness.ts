@@ -3,6 +3,8 @@ import { type AppOptions, createApp } from "../../../server/app.ts";
 import type { Clock } from "../../../server/clock.ts";
 import type { ServerContext } from "../../../server/http/context.ts";
 import { decodeEdit } from "../../../server/pictures/decoding.ts";
+import { Jobs } from "../../../server/jobs/jobs.ts";
+import { JobStore } from "../../../server/jobs/store.ts";
 import { encodeFile } from "../../../server/pictures/encoding.ts";
 import { JsonLog } from "../../../server/log.ts";
 import { Metrics } from "../../../server/metrics.ts";
@@ -12,14 +14,16 @@ import { defaultSettings, type ServerSettings } from "../../../server/settings.t
 import { FakeEngine, type FakeEngineOptions } from "./fake_engine.ts";
 
 /** Differences from a server with default settings and automatic steps. */
-export interface HarnessOptions extends AppOptions {
+export interface HarnessOptions extends Omit<AppOptions, "jobs"> {
   readonly settings?: Partial<ServerSettings>;
   readonly engine?: FakeEngineOptions;
   readonly token?: string;
   /** Replacements for parts of the context. */
   readonly parts?: Partial<ServerContext>;
-  /** Clock of the scheduler and, unless there is another, of the application. */
+  /** Clock of the scheduler and of jobs and, unless there is another, of the application. */
   readonly schedulerClock?: Clock;
+  /** Time of jobs, milliseconds since 1970. */
+  readonly now?: () => number;
 }
 
 /** An application with its parts and its log. */
@@ -27,6 +31,8 @@ export interface Harness {
   readonly app: App;
   readonly engine: FakeEngine;
   readonly context: ServerContext;
+  /** With the setting `jobs`; to be closed by the test. */
+  readonly jobs?: Jobs;
   /** Parsed log lines. */
   readonly log: Record<string, unknown>[];
   /** Requests a path, as a client with address 192.0.2.1. */
@@ -35,7 +41,7 @@ export interface Harness {
 
 /** Creates the application on a fake engine. */
 export function harness(options: HarnessOptions = {}): Harness {
-  const { settings, engine: engineOptions, token, parts, schedulerClock, ...appOptions } = options;
+  const { settings, engine: engineOptions, token, parts, schedulerClock, now, ...appOptions } = options;
   const engine = new FakeEngine({ automatic: 0, rows: 64, ...engineOptions });
   const all: ServerSettings = { ...defaultSettings, model: "/models/fake-model", steps: 4, ...settings };
   const metrics = new Metrics();
@@ -52,9 +58,12 @@ export function harness(options: HarnessOptions = {}): Harness {
     token,
     ...parts,
   };
-  const app = createApp(context, { clock: schedulerClock, ...appOptions });
+  const jobs = all.jobs === undefined
+    ? undefined
+    : new Jobs(new JobStore(all.jobs), context, { clock: schedulerClock, now });
+  const app = createApp(context, { clock: schedulerClock, jobs, ...appOptions });
   const env = { remoteAddr: { hostname: "192.0.2.1" } };
-  return { app, engine, context, log, ask: async (path, init) => await app.request(path, init, env) };
+  return { app, engine, context, jobs, log, ask: async (path, init) => await app.request(path, init, env) };
 }
 
 /** Members of a problem document (RFC 9457). */

@@ -1,0 +1,310 @@
+/**
+ * Draws the images of stored jobs, in the background of all requests, and stores each once it is encoded.
+ *
+ * Image i depends on its seed alone, so what a process leaves undrawn, the next one draws: nothing but finished images is
+ * stored. All images of a job come from one model.
+ *
+ * @module
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { ConfigError } from "../../lib/errors.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import type { Pixels, ServedModel } from "../engine/engine.ts";
+import type { ServerContext } from "../http/context.ts";
+import { encodePicture } from "../http/encode.ts";
+import { ProblemError } from "../http/problem.ts";
+import { JobError } from "../queue/job.ts";
+import { planImageOf } from "./fields.ts";
+import type { JobStorage } from "./storage.ts";
+import type { JobProblem, StoredJob } from "./store.ts";
+
+/** Seconds that the encoder has for an image, waiting included. */
+const ENCODE_SECONDS = 600;
+/** Attempts at an image whose failures may pass, such as those of the encoder's worker. */
+const ATTEMPTS = 3;
+/** Seconds between them. */
+const ATTEMPT_PAUSE = 5;
+/** Number of images of which the speed is known. */
+const RECENT = 20;
+
+/** Parts of the server that draw. */
+export type DrawingContext = Pick<
+  ServerContext,
+  "engine" | "runner" | "encoder" | "metrics" | "log" | "settings"
+>;
+
+/** Called with each change of a job, and the image that was added. */
+export type JobListener = (job: StoredJob, image?: number) => void;
+
+/** An unfinished job. */
+interface Active {
+  job: StoredJob;
+  /** Positions of images that are neither stored nor being drawn, the next one last. */
+  readonly missing: number[];
+  readonly drawing: Set<number>;
+  /** Failed attempts of images. */
+  readonly failures: Map<number, number>;
+  readonly cancel: AbortController;
+  /** The model that the stored images are known to come from; undefined before the first image, and in a new process. */
+  drawnBy: ServedModel | undefined;
+  /** It has failed, which may not be stored yet. */
+  failed: boolean;
+}
+
+/** Draws unfinished jobs. */
+export class JobDrawing {
+  readonly #context: DrawingContext;
+  readonly #storage: JobStorage;
+  readonly #onChange: JobListener;
+  readonly #clock: Clock;
+  readonly #active = new Map<string, Active>();
+  readonly #finishes: number[] = [];
+  #drawing = 0;
+  #callOffPause: (() => void) | undefined;
+  #closed = false;
+
+  constructor(
+    context: DrawingContext,
+    storage: JobStorage,
+    onChange: JobListener,
+    clock: Clock = systemClock,
+  ) {
+    this.#context = context;
+    this.#storage = storage;
+    this.#onChange = onChange;
+    this.#clock = clock;
+    context.engine.listen({ onUp: () => this.#fill() });
+  }
+
+  /** Unfinished jobs. */
+  get jobs(): StoredJob[] {
+    return [...this.#active.values()].map(({ job }) => job);
+  }
+
+  /** Whole seconds after which a job may have ended. */
+  get secondsUntilEnd(): number {
+    const left = Math.min(...this.jobs.map(({ count, done }) => count - done));
+    const [first = 0] = this.#finishes;
+    const images = this.#finishes.length - 1;
+    if (images < 1) return 60;
+    const each = (this.#clock.now() - first) / 1000 / images;
+    return Math.min(3600, Math.max(1, Math.ceil(left * each)));
+  }
+
+  /** Begins or resumes a job. */
+  add(job: StoredJob): void {
+    const stored = new Set(job.done === 0 ? [] : this.#storage.store.positions(job));
+    const missing: number[] = [];
+    for (let i = job.count - 1; i >= 0; i--) if (!stored.has(i)) missing.push(i);
+    this.#active.set(job.id, {
+      job,
+      missing,
+      drawing: new Set(),
+      failures: new Map(),
+      cancel: new AbortController(),
+      drawnBy: undefined,
+      failed: false,
+    });
+    this.#fill();
+  }
+
+  /** Drops a job that has ended. */
+  remove({ id }: Pick<StoredJob, "id">): void {
+    const active = this.#active.get(id);
+    this.#active.delete(id);
+    active?.cancel.abort();
+    this.#fill();
+  }
+
+  /** Stops drawing; what is being drawn is dropped. */
+  close(): void {
+    this.#closed = true;
+    this.#callOffPause?.();
+    for (const { cancel } of this.#active.values()) cancel.abort();
+  }
+
+  #fill(): void {
+    const { engine, runner } = this.#context;
+    while (!this.#closed && !this.#callOffPause && !runner.state.draining && engine.model) {
+      // One more than fits, so that no row waits for the next image.
+      if (this.#drawing > engine.rows) return;
+      const next = this.#next(engine.model);
+      if (!next) return;
+      this.#draw(next.active, next.position, engine.model);
+    }
+  }
+
+  /** The next image: of the client with the fewest that are being drawn, its oldest job. */
+  #next(model: ServedModel): { readonly active: Active; readonly position: number } | undefined {
+    const shares = new Map<string, number>();
+    for (const { job: { client }, drawing } of this.#active.values()) {
+      shares.set(client, (shares.get(client) ?? 0) + drawing.size);
+    }
+    const order = [...this.#active.values()].sort((a, b) =>
+      shares.get(a.job.client)! - shares.get(b.job.client)! || a.job.number - b.job.number
+    );
+    for (const active of order) {
+      const position = this.#nextOf(active, model);
+      if (position !== undefined) return { active, position };
+    }
+    return undefined;
+  }
+
+  /** Position of a job's next image or, if its stored images may come from another model, of one of those. */
+  #nextOf(active: Active, model: ServedModel): number | undefined {
+    if (active.failed) return undefined;
+    if (active.drawnBy !== model) {
+      if (active.drawing.size > 0) return undefined;
+      if (active.job.done > 0) return this.#storage.store.positions(active.job)[0];
+      active.drawnBy = model;
+    }
+    return active.missing.pop();
+  }
+
+  async #draw(active: Active, position: number, model: ServedModel): Promise<void> {
+    this.#drawing++;
+    active.drawing.add(position);
+    try {
+      await this.#drawImage(active, position, model);
+    } catch (error) {
+      this.#recover(active, position, error);
+    } finally {
+      this.#drawing--;
+      active.drawing.delete(position);
+      this.#fill();
+    }
+  }
+
+  async #drawImage(active: Active, position: number, model: ServedModel): Promise<void> {
+    const { runner, settings } = this.#context;
+    const { request, client } = active.job;
+    const { signal } = active.cancel;
+    const draw = planImageOf(request, position, model, settings);
+    const { images: [pixels], model: by } = await runner.run({
+      client,
+      draw,
+      signal,
+      background: true,
+      onProgress: ({ type }) => type === "started" && this.#started(active, model),
+    });
+    if (by !== model) {
+      if (active.drawnBy === model) this.#putBack(active, position);
+      return; // the next attempt is by the new model
+    }
+    const digest = digestOf(pixels!); // one image
+    if (active.drawnBy !== model) {
+      this.#compare(active, position, { digest, model });
+      return;
+    }
+    const png = await encodePicture(this.#context, {
+      draw,
+      model,
+      format: "png",
+      scale: request.scale,
+      images: [pixels!],
+      asker: { client, signal, seconds: ENCODE_SECONDS },
+    });
+    await this.#store(active, position, png, digest);
+  }
+
+  /** Compares an image with the stored one: all images of a job come from one model. */
+  #compare(
+    active: Active,
+    position: number,
+    { digest, model }: { readonly digest: Uint8Array; readonly model: ServedModel },
+  ): void {
+    const stored = this.#storage.store.imageDigest(active.job, position);
+    if (stored && timingSafeEqual(stored, digest)) {
+      active.drawnBy = model;
+      return;
+    }
+    const { done, model: before } = active.job;
+    const detail = `the model or the adapter is another than the one that drew the first ${done} images ` +
+      `(${before} then, ${model.id} now); send the rest as a new job`;
+    this.#fail(active, { code: "model_changed", detail });
+  }
+
+  /** The first image has joined the batch. */
+  #started({ job, drawnBy }: Active, model: ServedModel): void {
+    const { id } = model;
+    // An image for comparison may come from another model than the job's.
+    if (drawnBy !== model || job.state === "running" && job.model === id) return;
+    this.#change(job, { state: "running", started: job.started ?? this.#storage.now(), model: id });
+  }
+
+  async #store(active: Active, position: number, png: Uint8Array, digest: Uint8Array): Promise<void> {
+    const { job } = active;
+    const { store } = this.#storage;
+    await this.#storage.write(active.cancel.signal, () => {
+      if (!this.#storage.hasRoom(png.length)) {
+        const detail = `the images of all jobs may take ${this.#context.settings.jobStorage} MiB`;
+        this.#fail(active, { code: "storage_full", detail });
+        return;
+      }
+      const changed = store.addImage(job, position, { png, digest, now: this.#storage.now() });
+      this.#finishes.push(this.#clock.now());
+      if (this.#finishes.length > RECENT) this.#finishes.shift();
+      this.#changed(changed, position);
+    });
+  }
+
+  /** Handles a failed attempt at an image: it is drawn again, or its job fails. */
+  #recover(active: Active, position: number, error: unknown): void {
+    if (active.cancel.signal.aborted) return;
+    if (error instanceof ProblemError || error instanceof ConfigError) {
+      const detail = `the model cannot draw this job any more: ${error.message}`;
+      this.#fail(active, { code: "model_changed", detail });
+      return;
+    }
+    const isPassing = error instanceof JobError && error.status === 503;
+    const failures = (active.failures.get(position) ?? 0) + (isPassing ? 0 : 1);
+    active.failures.set(position, failures);
+    if (failures < ATTEMPTS) {
+      this.#putBack(active, position);
+      this.#pause(error instanceof JobError ? error.retryAfter ?? ATTEMPT_PAUSE : ATTEMPT_PAUSE);
+      return;
+    }
+    this.#context.log.error("job failed", { job: active.job.id, image: position }, error);
+    const detail = `image ${position} could not be drawn in ${ATTEMPTS} attempts; the server's log says why`;
+    this.#fail(active, { code: "failed", detail });
+  }
+
+  #putBack({ missing, drawnBy }: Active, position: number): void {
+    if (!drawnBy) return; // it was drawn for comparison
+    missing.push(position);
+    missing.sort((a, b) => b - a);
+  }
+
+  #fail(active: Active, problem: JobProblem): void {
+    active.failed = true;
+    this.#change(active.job, { state: "failed", problem, ended: this.#storage.now() });
+  }
+
+  /** Stores a change as soon as the disk allows. */
+  #change(job: StoredJob, changes: Partial<StoredJob>): void {
+    const { signal } = this.#active.get(job.id)!.cancel;
+    const { store } = this.#storage;
+    this.#storage.write(signal, () => {
+      store.update(job, changes);
+      this.#changed(store.get(job.id)!);
+    });
+  }
+
+  #changed(job: StoredJob, image?: number): void {
+    const active = this.#active.get(job.id);
+    if (active) active.job = job;
+    if (job.ended !== undefined) this.remove(job);
+    this.#onChange(job, image);
+  }
+
+  #pause(seconds: number): void {
+    this.#callOffPause ??= this.#clock.after(1000 * seconds, () => {
+      this.#callOffPause = undefined;
+      this.#fill();
+    });
+  }
+}
+
+function digestOf(pixels: Pixels): Uint8Array {
+  return createHash("sha256").update(pixels).digest();
+}

@@ -1,0 +1,177 @@
+/**
+ * Jobs: requests for many images that are drawn in the background and survive the process.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { type Clock, systemClock } from "../clock.ts";
+import { servedModel } from "../http/plan.ts";
+import { ProblemError } from "../http/problem.ts";
+import { checkRows } from "../queue/admission.ts";
+import { type DrawingContext, JobDrawing, type JobListener } from "./drawing.ts";
+import { completeRequest, type JobFields } from "./fields.ts";
+import { JobStorage, type JobStorageOptions } from "./storage.ts";
+import { isFinal, type JobStore, type StoredJob } from "./store.ts";
+
+/** Share of all unfinished jobs that one client may have. */
+const CLIENT_SHARE = 0.5;
+
+/** A request for a job. */
+export interface JobAsked {
+  readonly client: string;
+  /** Sent again with the same key, the request gives the same job. */
+  readonly idempotencyKey: string | undefined;
+  readonly fields: JobFields;
+}
+
+/** The server's jobs. */
+export class Jobs {
+  readonly #context: DrawingContext;
+  readonly #storage: JobStorage;
+  readonly #drawing: JobDrawing;
+  readonly #listeners = new Set<JobListener>();
+  readonly #onClose = new Set<() => void>();
+
+  /** Resumes the unfinished jobs of a store, which is closed with this. */
+  constructor(
+    store: JobStore,
+    context: DrawingContext,
+    { clock = systemClock, ...options }: JobStorageOptions & { readonly clock?: Clock } = {},
+  ) {
+    this.#context = context;
+    this.#storage = new JobStorage(store, context, { clock, ...options });
+    this.#drawing = new JobDrawing(context, this.#storage, (job, image) => this.#changed(job, image), clock);
+    context.metrics.watchJobs(() => store.counts(), () => store.bytes());
+    const unfinished = store.unfinished();
+    if (unfinished.length > 0) context.log.info("jobs resumed", { jobs: unfinished.length });
+    for (const job of unfinished) this.#drawing.add(job);
+  }
+
+  /** Stored jobs. */
+  get store(): JobStore {
+    return this.#storage.store;
+  }
+
+  /** Why no images are drawn or stored at present; undefined where they are, as far as other requests allow. */
+  get trouble(): string | undefined {
+    if (!this.#context.engine.model) return "no model is ready; the engine is restarting";
+    return this.#storage.trouble;
+  }
+
+  /**
+   * Accepts a job.
+   *
+   * @returns the job, and false if it is that of an earlier request with its idempotency key
+   * @throws {ProblemError} 400 for invalid fields, 422 for a key of another request, 429 and 503 where there are too many
+   *   jobs or none can be accepted now
+   * @throws {ConfigError} for images that do not fit the batch
+   */
+  create({ client, idempotencyKey, fields }: JobAsked): { readonly job: StoredJob; readonly isNew: boolean } {
+    const requestDigest = createHash("sha256").update(JSON.stringify(sorted(fields))).digest("hex");
+    const known = idempotencyKey === undefined ? undefined : this.store.byKey(client, idempotencyKey);
+    if (known) {
+      if (known.requestDigest === requestDigest) return { job: known.job, isNew: false };
+      const detail = "Idempotency-Key: expected one that no other request was sent with";
+      throw new ProblemError(422, "idempotency_key_reused", detail);
+    }
+    const { engine, runner, settings } = this.#context;
+    if (runner.state.draining) {
+      throw new ProblemError(503, "draining", "the server is shutting down", {
+        headers: { "Retry-After": "1" },
+      });
+    }
+    const model = servedModel(this.#context);
+    const { request, draw } = completeRequest(fields, model, settings);
+    checkRows(draw, engine.rows);
+    this.#checkNumber(client);
+    const count = fields.count ?? 1;
+    const created = this.#storage.now();
+    const job = this.#write(() =>
+      this.store.add({ client, idempotencyKey, requestDigest, request, count, model: model.id, created })
+    );
+    this.#context.log.info("job accepted", { job: job.id, client, images: count });
+    this.#drawing.add(job);
+    return { job, isNew: true };
+  }
+
+  /** Cancels a job, unless it has ended; its images so far stay. */
+  cancel(job: StoredJob): StoredJob {
+    if (isFinal(job.state)) return job;
+    this.#write(() => this.store.update(job, { state: "cancelled", ended: this.#storage.now() }));
+    const cancelled = this.store.get(job.id)!;
+    this.#drawing.remove(cancelled);
+    this.#changed(cancelled);
+    return cancelled;
+  }
+
+  /**
+   * Adds a listener, until the function that is returned is called.
+   *
+   * @param onClose called when nothing more will be drawn
+   */
+  listen(listener: JobListener, onClose: () => void = () => {}): () => void {
+    this.#listeners.add(listener);
+    this.#onClose.add(onClose);
+    return () => {
+      this.#listeners.delete(listener);
+      this.#onClose.delete(onClose);
+    };
+  }
+
+  /** Stops drawing. Unfinished jobs go on with the next process. */
+  stop(): void {
+    this.#drawing.close();
+    for (const onClose of this.#onClose) onClose();
+  }
+
+  /** Closes the database. */
+  close(): void {
+    this.stop();
+    this.#storage.close();
+  }
+
+  #checkNumber(client: string): void {
+    const { maxJobs } = this.#context.settings;
+    const { jobs, secondsUntilEnd } = this.#drawing;
+    const headers = { "Retry-After": String(secondsUntilEnd) };
+    if (jobs.length >= maxJobs) {
+      const detail = `there are too many jobs (at most ${maxJobs} unfinished ones)`;
+      throw new ProblemError(503, "jobs_full", detail, { headers });
+    }
+    const most = Math.max(1, Math.floor(CLIENT_SHARE * maxJobs));
+    if (jobs.filter((job) => job.client === client).length < most) return;
+    const detail = `this client has too many jobs (at most ${most} unfinished ones)`;
+    throw new ProblemError(429, "too_many_jobs", detail, { headers });
+  }
+
+  #changed(job: StoredJob, image?: number): void {
+    if (isFinal(job.state)) {
+      const { id, state, done, count, problem } = job;
+      this.#context.log.info("job ended", { job: id, state, images: done, of: count, code: problem?.code });
+    }
+    for (const listener of this.#listeners) listener(job, image);
+  }
+
+  /** Writes for a request, which is refused where the disk does not allow it. */
+  #write<T>(write: () => T): T {
+    try {
+      return write();
+    } catch (cause) {
+      this.#context.metrics.jobStorageFailed();
+      this.#context.log.error("a job cannot be stored", {}, cause);
+      throw new ProblemError(503, "storage_failed", "the job cannot be stored; the server's log says why", {
+        headers: { "Retry-After": "60" },
+        cause,
+      });
+    }
+  }
+}
+
+/** The value with members in order of their names, so that equal requests have equal JSON. */
+function sorted(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const members = Object.entries(value).filter(([, member]) => member != null);
+  return Object.fromEntries(
+    members.sort(([a], [b]) => a < b ? -1 : 1).map(([name, member]) => [name, sorted(member)]),
+  );
+}
