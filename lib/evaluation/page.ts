@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { escapeHtml } from "../html.ts";
 
 /** A table of a report. */
 export interface ReportTable {
@@ -111,17 +112,4 @@ function tableHtml({ columns, rows }: ReportTable): string {
 
 function digits(value: number): string {
   return Number.isInteger(value) ? String(value) : value.toPrecision(4);
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-/** Escapes text for HTML content and quoted attributes. */
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ENTITIES[character]!); // one for each of the pattern
 }
