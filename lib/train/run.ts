@@ -11,6 +11,7 @@ import { describeRemedy, findNonFinite } from "./non_finite.ts";
 import type { RunCheckpoints } from "./run_checkpoints.ts";
 import type { RunEvaluation } from "./run_evaluation.ts";
 import { RunGrids } from "./run_grids.ts";
+import { describeStart, type RunStart } from "./run_start.ts";
 import { Pace, settle } from "../gpu/pace.ts";
 import type { RunParts } from "./run_parts.ts";
 import {
@@ -69,7 +70,9 @@ export class Run {
   async *events(): AsyncGenerator<TrainEvent, void, undefined> {
     const { progress } = this.#plan;
     const checkpoints = this.#checkpoints;
-    yield this.#startEvent();
+    const start = this.#startEvent();
+    await this.#parts.metrics?.append(this.#describeStart(start));
+    yield start;
     if (trainingIsOver(this.#plan)) this.#warnings.push(describeFinished(this.#plan));
     yield* this.#takeWarnings();
     this.#clock.start();
@@ -247,6 +250,11 @@ export class Run {
       ...(file === undefined ? {} : { imageFile: file }),
       classes: options.data.classes,
     };
+  }
+
+  #describeStart(event: StartEvent): RunStart {
+    const { gpu: { adapter }, options: { data }, plan: { grids, progress: { init } } } = this.#parts;
+    return describeStart(event, { adapter, data, grids, init });
   }
 
   /** Stops the run at a non-finite step: saves the last good state, and names the step and the tensor. */

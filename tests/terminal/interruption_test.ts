@@ -85,7 +85,7 @@ Deno.test("quiet training says nothing, also when a signal ends it", POSIX, asyn
     await makeMaterial(directory, LONG_EPOCH);
     const running = startTask("train", [...LONG, "--log-every", "1", "--quiet"], directory);
     const metrics = join(directory, "run/metrics.jsonl");
-    while (!(await Deno.readTextFile(metrics).catch(() => "")).includes("step")) {
+    while (!(await Deno.readTextFile(metrics).catch(() => "")).includes('"type":"step"')) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     running.child.kill("SIGTERM");
