@@ -1,15 +1,18 @@
 /**
  * `deno task gen [--check]`: writes `kernels/sources.ts`, the WGSL files as typed TypeScript constants,
  * `kernels/records/layouts.ts`, the layouts of the structs in `kernels/records/*.wgsl`, `docs/roofline.md`, the predicted
- * time of each kernel, and `docs/quality.md`, the tables of measured quality.
+ * time of each kernel, `docs/quality.md`, the tables of measured quality, and `lib/report/assets.ts`, the script and style
+ * sheet of reports.
  *
- * Deno could import the `.wgsl` files as text, but JSR packages cannot.
+ * Deno could import these files as text, but JSR packages cannot.
  *
  * @module
  */
 
 import { type KernelSource, parseKernel } from "../kernels/source.ts";
 import { findStructs, parseFields, SCALAR_BYTES } from "../kernels/struct.ts";
+import { generateReportAssets } from "./report_assets.ts";
+import { templateLiteral } from "./template_literal.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const FOLDER = new URL("kernels/", ROOT);
@@ -51,11 +54,6 @@ export function expandIncludes(name: string, files: ReadonlyMap<string, string>)
       return expand(wanted).trimEnd();
     });
   return expand(name);
-}
-
-/** Quotes `text` as a template literal, so that diffs of the generated file read like those of the kernel. */
-export function templateLiteral(text: string): string {
-  return "`" + text.replace(/[\\`]|\$\{/g, "\\$&").replaceAll("\r", "\\r") + "`";
 }
 
 /**
@@ -149,6 +147,16 @@ async function readKernels(): Promise<Map<string, string>> {
   return new Map([...files].map(([path, text]) => [path.slice("./".length), text]));
 }
 
+async function readReportPage(): Promise<Map<string, string>> {
+  const folder = new URL("lib/report/page/", ROOT);
+  const names = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
+  return new Map(
+    await Promise.all(
+      names.map(async (name) => [name, await Deno.readTextFile(new URL(name, folder))] as const),
+    ),
+  );
+}
+
 async function main(args: string[]): Promise<number> {
   const check = args.includes("--check");
   const unknown = args.find((arg) => arg !== "--check");
@@ -161,6 +169,7 @@ async function main(args: string[]): Promise<number> {
   const stale = [
     await write("kernels/sources.ts", generate(files)),
     await write("kernels/records/layouts.ts", generateLayouts(files)),
+    await write("lib/report/assets.ts", generateReportAssets(await readReportPage())),
     // Loaded only now: the page follows from the kernels as just written.
     await write("docs/roofline.md", await (await import("../bench/roofline_gpu.ts")).presetsRoofline()),
     await write("docs/quality.md", await (await import("../bench/quality_page.ts")).qualityPageOfResults()),

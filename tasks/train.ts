@@ -45,6 +45,7 @@ import {
   secondModel,
   SHIPPED_CLASSIFIER,
 } from "./runs.ts";
+import { RunReport } from "./run_report.ts";
 import { FLAG_OF, type Flags, otherSettingsOf, readFlags, settingsOf } from "./train_flags.ts";
 import { TrainingReport } from "./training_report.ts";
 import { showTuning } from "../terminal/tuning.ts";
@@ -95,6 +96,7 @@ async function main(args: string[]): Promise<number> {
     }
     const out = given ?? (made = await makeRunDirectory());
     const training = new TrainingReport(report, { out, backend: flags.backend });
+    const page = new RunReport(report, out);
     const { signal } = interruption;
     const { tune } = flags;
     const classifier = SHIPPED_CLASSIFIER;
@@ -106,6 +108,7 @@ async function main(args: string[]): Promise<number> {
         const event of train({ ...settings, ...environment, tuningDirectory: TUNING_DIRECTORY })
       ) {
         await training.on(event);
+        await page.on(event);
         await profile.on(event, report);
         if (event.type === "start") precision = event.settings.precision;
         if (event.type === "end") history = event.history;
@@ -113,6 +116,7 @@ async function main(args: string[]): Promise<number> {
     });
     if (interruption.exitCode === 0) {
       const pictures = await drawPictures({ out, history, data, gpu, report, tune, precision });
+      if (await page.write()) pictures.push({ path: page.path, what: "report of the run" });
       report.event({
         type: "artefacts",
         paths: [...training.artefacts, ...pictures.map(({ path }) => path)],
@@ -122,7 +126,7 @@ async function main(args: string[]): Promise<number> {
       const [first] = training.classes;
       const flag = first === undefined ? "" : ` --class ${shellQuote(first)}`;
       report.line(`draw images: deno task sample --model ${shellQuote(out)}${flag}`);
-    }
+    } else await page.write();
     training.finish(interruption.exitCode === 0);
     return interruption.exitCode;
   } finally {

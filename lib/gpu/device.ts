@@ -77,6 +77,11 @@ const OPTIONAL_FEATURES = [
 ] as readonly GPUFeatureName[];
 const SOFTWARE_NAMES = /llvmpipe|lavapipe|swiftshader|softpipe|basic render/i;
 
+/** True if an adapter's name is that of a driver that runs shaders on the CPU. */
+export function isSoftwareName(name: string): boolean {
+  return SOFTWARE_NAMES.test(name);
+}
+
 /**
  * A device with its adapter description, memory budget, pipeline cache and first fault.
  *
@@ -219,7 +224,7 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
     ...choice.toggles.length > 0 ? { toggles: choice.toggles } : {},
     name,
     vendor: adapter.info.vendor,
-    software: adapter.info.isFallbackAdapter || SOFTWARE_NAMES.test(name),
+    software: adapter.info.isFallbackAdapter || isSoftwareName(name),
     features: [...device.features].sort(),
     subgroupSize,
     ...matrices ? { matrices } : {},

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { expandIncludes, generate, generateLayouts, templateLiteral } from "../../tasks/gen.ts";
+import { expandIncludes, generate, generateLayouts } from "../../tasks/gen.ts";
+import { templateLiteral } from "../../tasks/template_literal.ts";
 
 const COPY = `struct Params { n: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,0 +1,43 @@
+/**
+ * `deno task report`: writes a run's report anew, or compares runs in one file.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { REPORT, writeReport } from "../lib/report/write_report.ts";
+
+import { showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
+import { standardOutput } from "../terminal/output.ts";
+import { checkWritable } from "../terminal/pictures.ts";
+import { runCommands } from "./run_commands.ts";
+
+/** Comparison of several runs, by default. */
+const COMPARISON = "comparison.html";
+
+async function main(args: string[]): Promise<void> {
+  const command = new TaskCommand(
+    "report",
+    "Writes the report of a training run anew, or compares several runs in one: an HTML file that loads nothing, and can be sent as it is.",
+  ).argument("<runs...>", "directories of runs").usage("[options] RUN...");
+  const { out: given } = command
+    .flag("--out <FILE>", "file to write", {
+      value: text(),
+      defaultText: `${REPORT} in the run's directory; for several runs ${COMPARISON} here`,
+    })
+    .read<{ out?: string }>(args);
+  const runs = command.args;
+  const [run] = runs;
+  const out = given ?? (runs.length === 1 && run !== undefined ? join(run, REPORT) : COMPARISON);
+  await checkWritable("--out", out);
+  await writeReport(out, runs, runCommands);
+  standardOutput().write(`report: ${out}\n`);
+}
+
+if (import.meta.main) {
+  try {
+    await main(Deno.args);
+    Deno.exit(0);
+  } catch (error) {
+    showErrorAndExit(error);
+  }
+}
