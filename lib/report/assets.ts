@@ -215,6 +215,8 @@ function ticksOf(digits, least, most) {
 const HEIGHT = { first: 340, other: 220 };
 /** Dash patterns of curves, in pixels. */
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
+/** Widths on paper: A4 and Letter with the margins of the page's style. */
+const PAPER_WIDTH = { first: 680, other: 324 };
 const FONT = '12px system-ui, "Segoe UI", Roboto, sans-serif';
 /** Widest curve with a mark at each point. */
 const MAX_MARKS = 120;
@@ -305,8 +307,7 @@ class ChartView {
     const grid = { stroke: colorOf("--line"), width: 1 };
     const decimal = (_plot, splits) => splits.map(tickText);
     return {
-      width: this.place.clientWidth,
-      height: this.height(),
+      ...this.size(),
       legend: { show: false },
       padding: [8, 8, 0, 0],
       scales: {
@@ -351,8 +352,10 @@ class ChartView {
     };
   }
 
-  height() {
-    return this.figure.classList.contains("first") ? HEIGHT.first : HEIGHT.other;
+  /** Width and height in pixels. */
+  size() {
+    const kind = this.figure.classList.contains("first") ? "first" : "other";
+    return { width: this.view.onPaper ? PAPER_WIDTH[kind] : this.place.clientWidth, height: HEIGHT[kind] };
   }
 
   /** Zooms all charts to what was selected in this one. */
@@ -371,10 +374,8 @@ class ChartView {
   }
 
   resize() {
-    const width = this.place.clientWidth;
-    if (this.plot && width > 0 && width !== this.plot.width) {
-      this.plot.setSize({ width, height: this.height() });
-    }
+    const size = this.size();
+    if (this.plot && size.width > 0 && size.width !== this.plot.width) this.plot.setSize(size);
   }
 
   /** Shows each curve's value at the cursor, or its last one. */
@@ -424,6 +425,7 @@ class View {
     this.axis = this.axes[0];
     this.smoothing = 0;
     this.shown = null;
+    this.onPaper = false;
     this.definitions = charts;
     this.measure();
     this.views = charts.map((chart) =>
@@ -469,8 +471,16 @@ class View {
     this.zoom([from + by, to + by]);
   }
 
+  /** Draws all charts anew. */
   draw() {
     for (const view of this.views) view.draw();
+  }
+
+  /** Draws all charts for paper, which is white whatever the screen, or for the screen again. */
+  print(onPaper) {
+    this.onPaper = onPaper;
+    document.documentElement.toggleAttribute("data-paper", onPaper);
+    this.draw();
   }
 
   /** Controls of all charts. */
@@ -526,15 +536,8 @@ if (tools) {
   tools.hidden = false;
   view.draw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view.draw());
-  // Paper is white, whatever the screen.
-  addEventListener("beforeprint", () => {
-    document.documentElement.dataset.theme = "light";
-    view.draw();
-  });
-  addEventListener("afterprint", () => {
-    delete document.documentElement.dataset.theme;
-    view.draw();
-  });
+  addEventListener("beforeprint", () => view.print(true));
+  addEventListener("afterprint", () => view.print(false));
 }
 })();
 `;
@@ -562,7 +565,7 @@ export const REPORT_STYLE = `:root {
 }
 
 @media (prefers-color-scheme: dark) {
-  :root:not([data-theme="light"]) {
+  :root:not([data-paper]) {
     --paper: #171715;
     --sheet: #1f1f1c;
     --ink: #ebe7dd;
@@ -580,7 +583,7 @@ export const REPORT_STYLE = `:root {
   }
 }
 
-:root[data-theme="light"] {
+:root[data-paper] {
   color-scheme: light;
 }
 
@@ -858,13 +861,7 @@ input[type="checkbox"] {
   overflow: hidden;
 }
 
-.first .position {
-  margin-left: auto;
-  font-size: 0.85rem;
-  color: var(--soft);
-}
-
-.plot {
+.first .plot {
   min-height: 340px;
 }
 
@@ -1039,6 +1036,11 @@ td {
   font-variant-numeric: tabular-nums;
 }
 
+th[scope="row"],
+thead th:not(:first-child) {
+  min-width: 5.5rem;
+}
+
 thead th {
   color: var(--soft);
   vertical-align: bottom;
@@ -1124,7 +1126,19 @@ footer {
   }
 }
 
+@page {
+  margin: 15mm;
+}
+
 @media print {
+  .charts {
+    grid-template-columns: repeat(2, minmax(0, 1fr));
+  }
+
+  .first {
+    grid-column: 1 / -1;
+  }
+
   body {
     max-width: none;
     padding: 0;
@@ -1134,6 +1148,7 @@ footer {
   .tools,
   .slider,
   .log,
+  .position,
   details:not([open]) {
     display: none;
   }

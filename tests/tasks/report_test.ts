@@ -80,6 +80,15 @@ reportTest(
     assert.notEqual(await drawnPixels(page, "speed"), before);
     await whole.click();
     assert.ok(await whole.isDisabled());
+
+    // On paper the charts are as wide as that
+    const width = () => page.locator('[data-chart="speed"] canvas').evaluate((canvas) => canvas.clientWidth);
+    const onScreen = await width();
+    await page.evaluate("dispatchEvent(new Event('beforeprint'))");
+    assert.equal(await width(), 324);
+    await page.evaluate("dispatchEvent(new Event('afterprint'))");
+    assert.equal(await width(), onScreen);
+
     await page.getByLabel("Axis", { exact: true }).selectOption("epochs");
     await page.getByLabel("Smoothing").fill("0.9");
     assert.notEqual((await values(page, "loss"))[0], last[0]);

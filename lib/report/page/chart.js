@@ -9,6 +9,8 @@ import { logRange, logTicks, nearest, smoothed, tickText, valueText } from "./va
 const HEIGHT = { first: 340, other: 220 };
 /** Dash patterns of curves, in pixels. */
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
+/** Widths on paper: A4 and Letter with the margins of the page's style. */
+const PAPER_WIDTH = { first: 680, other: 324 };
 const FONT = '12px system-ui, "Segoe UI", Roboto, sans-serif';
 /** Widest curve with a mark at each point. */
 const MAX_MARKS = 120;
@@ -99,8 +101,7 @@ export class ChartView {
     const grid = { stroke: colorOf("--line"), width: 1 };
     const decimal = (_plot, splits) => splits.map(tickText);
     return {
-      width: this.place.clientWidth,
-      height: this.height(),
+      ...this.size(),
       legend: { show: false },
       padding: [8, 8, 0, 0],
       scales: {
@@ -145,8 +146,10 @@ export class ChartView {
     };
   }
 
-  height() {
-    return this.figure.classList.contains("first") ? HEIGHT.first : HEIGHT.other;
+  /** Width and height in pixels. */
+  size() {
+    const kind = this.figure.classList.contains("first") ? "first" : "other";
+    return { width: this.view.onPaper ? PAPER_WIDTH[kind] : this.place.clientWidth, height: HEIGHT[kind] };
   }
 
   /** Zooms all charts to what was selected in this one. */
@@ -165,10 +168,8 @@ export class ChartView {
   }
 
   resize() {
-    const width = this.place.clientWidth;
-    if (this.plot && width > 0 && width !== this.plot.width) {
-      this.plot.setSize({ width, height: this.height() });
-    }
+    const size = this.size();
+    if (this.plot && size.width > 0 && size.width !== this.plot.width) this.plot.setSize(size);
   }
 
   /** Shows each curve's value at the cursor, or its last one. */

@@ -15,13 +15,6 @@ if (tools) {
   tools.hidden = false;
   view.draw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view.draw());
-  // Paper is white, whatever the screen.
-  addEventListener("beforeprint", () => {
-    document.documentElement.dataset.theme = "light";
-    view.draw();
-  });
-  addEventListener("afterprint", () => {
-    delete document.documentElement.dataset.theme;
-    view.draw();
-  });
+  addEventListener("beforeprint", () => view.print(true));
+  addEventListener("afterprint", () => view.print(false));
 }

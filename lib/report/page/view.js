@@ -15,6 +15,7 @@ export class View {
     this.axis = this.axes[0];
     this.smoothing = 0;
     this.shown = null;
+    this.onPaper = false;
     this.definitions = charts;
     this.measure();
     this.views = charts.map((chart) =>
@@ -60,8 +61,16 @@ export class View {
     this.zoom([from + by, to + by]);
   }
 
+  /** Draws all charts anew. */
   draw() {
     for (const view of this.views) view.draw();
+  }
+
+  /** Draws all charts for paper, which is white whatever the screen, or for the screen again. */
+  print(onPaper) {
+    this.onPaper = onPaper;
+    document.documentElement.toggleAttribute("data-paper", onPaper);
+    this.draw();
   }
 
   /** Controls of all charts. */
