@@ -51,6 +51,7 @@ const ROOMS: readonly Room[] = [
   { path: "lib/evaluation/", floor: 9 },
   { path: "lib/train/", floor: 10 },
   { path: "lib/report/", floor: 11 },
+  { path: "lib/tensorboard/", floor: 11 },
   { path: "mod.ts", floor: 11 },
   { path: "server/clock.ts", floor: 12 },
   { path: "server/log.ts", floor: 12 },

@@ -47,6 +47,7 @@ import {
 } from "./runs.ts";
 import { RunReport } from "./run_report.ts";
 import { FLAG_OF, type Flags, otherSettingsOf, readFlags, settingsOf } from "./train_flags.ts";
+import { openTensorBoard } from "./tensorboard.ts";
 import { TrainingReport } from "./training_report.ts";
 import { showTuning } from "../terminal/tuning.ts";
 
@@ -76,6 +77,7 @@ async function main(args: string[]): Promise<number> {
       await checkRunDirectory(given, resume);
       await checkWritable(resume ? "--resume" : "--out", given, true);
     } else await checkWritable("--out", RUNS, true);
+    if (flags.tensorboard !== undefined) await checkWritable("--tensorboard", flags.tensorboard, true);
     const { recorded, frame } = await checkSettings(
       gpu,
       settings,
@@ -95,7 +97,11 @@ async function main(args: string[]): Promise<number> {
       report.line(describeSmallRun(data.labels.length, path === undefined, flags.limit !== undefined));
     }
     const out = given ?? (made = await makeRunDirectory());
-    const training = new TrainingReport(report, { out, backend: flags.backend });
+    const { backend, tensorboard } = flags;
+    const training = new TrainingReport(report, { out, backend, tensorboard });
+    const board = tensorboard === undefined
+      ? undefined
+      : await openTensorBoard(tensorboard, out, resume, report);
     const page = new RunReport(report, out);
     const { signal } = interruption;
     const { tune } = flags;
@@ -109,6 +115,7 @@ async function main(args: string[]): Promise<number> {
       ) {
         await training.on(event);
         await page.on(event);
+        await board?.on(event);
         await profile.on(event, report);
         if (event.type === "start") precision = event.settings.precision;
         if (event.type === "end") history = event.history;

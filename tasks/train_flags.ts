@@ -27,6 +27,7 @@ interface OtherFlags {
   out?: string;
   init?: string;
   resume?: string | true;
+  tensorboard?: string;
   backend?: Backend;
   profile?: string | true;
   printSchema?: true;
@@ -51,6 +52,7 @@ export const FLAG_OF: FlagNames = {
   out: "--out",
   init: "--init",
   resume: "--resume",
+  tensorboard: "--tensorboard",
 };
 
 /** Reads the command line. */
@@ -77,7 +79,12 @@ export function readFlags(args: string[]): Flags {
     .flag("--resume [DIR]", "resume a run; the result is bit-identical to an uninterrupted run", {
       value: text(),
       defaultText: "the newest under runs/",
-    });
+    })
+    .flag(
+      "--tensorboard <DIR>",
+      "write TensorBoard's event files, too: scalars, sample grids and settings, to a folder in DIR with the name of the run's directory",
+      { value: text() },
+    );
   addSettingFlags(command.group("Network:"), NETWORK_SETTINGS);
   addSettingFlags(command.group("Training:"), TRAINING_SETTINGS);
   addSettingFlags(command.group("Sample grids during training:"), GRID_SETTINGS);
@@ -90,7 +97,8 @@ export function readFlags(args: string[]): Flags {
     .switch("--json", "print events as JSON lines")
     .switch("--print-schema", "print the JSON Schema of all settings, and exit")
     .read<OtherFlags & DataFlags & Record<string, unknown>>(args);
-  const { betas, config, out, init, resume, backend, profile, printSchema, quiet, json } = values;
+  const { betas, config, out, init, resume, tensorboard, backend, profile, printSchema, quiet, json } =
+    values;
   return {
     ...{
       betasFile: betas as string | undefined,
@@ -98,6 +106,7 @@ export function readFlags(args: string[]): Flags {
       out,
       init,
       resume,
+      tensorboard,
       backend,
       profile,
       printSchema,

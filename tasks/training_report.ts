@@ -27,6 +27,8 @@ export interface ReportedRun {
   readonly out: string;
   /** Backend of the command line, which commands to resume repeat; undefined: none was given. */
   readonly backend?: Backend;
+  /** Value of `--tensorboard`, likewise. */
+  readonly tensorboard?: string;
 }
 
 /** Shows training events, writes sample grids, and keeps what is needed at the end. */
@@ -37,7 +39,7 @@ export class TrainingReport {
   classes: readonly string[] = [];
   readonly #report: Reporter;
   readonly #out: string;
-  readonly #backend: Backend | undefined;
+  readonly #run: ReportedRun;
   readonly #now: () => number;
   readonly #showTuning: ReturnType<typeof showTuning>;
   #start = 0;
@@ -55,10 +57,10 @@ export class TrainingReport {
   /**
    * @param now milliseconds since the task began; for tests
    */
-  constructor(report: Reporter, { out, backend }: ReportedRun, now: () => number = () => performance.now()) {
+  constructor(report: Reporter, run: ReportedRun, now: () => number = () => performance.now()) {
     this.#report = report;
-    this.#out = out;
-    this.#backend = backend;
+    this.#out = run.out;
+    this.#run = run;
     this.#now = now;
     this.#showTuning = showTuning(report);
   }
@@ -218,8 +220,12 @@ export class TrainingReport {
   }
 
   get #resumeCommand(): string {
-    const backend = this.#backend === undefined ? "" : ` --backend ${this.#backend}`;
-    return `deno task train --resume ${shellQuote(this.#out)}${backend}`;
+    const { out, backend, tensorboard } = this.#run;
+    const others = [
+      ...backend === undefined ? [] : ["--backend", backend],
+      ...tensorboard === undefined ? [] : ["--tensorboard", tensorboard],
+    ];
+    return ["deno", "task", "train", "--resume", out, ...others].map(shellQuote).join(" ");
   }
 
   #describeEnd({ step, seconds, stoppedEarly }: EndEvent): string {

@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
+import { appendAtomically } from "../files/append.ts";
 import { fileProblem, writeDurable } from "../files/durable.ts";
 
 /** Name of the file in a run directory. */
@@ -66,24 +67,11 @@ export class MetricsFile {
     const failedBefore = this.#pending !== "";
     this.#pending += `${JSON.stringify(entry)}\n`;
     try {
-      await appendAtomically(this.#path, this.#pending);
+      await appendAtomically(this.#path, new TextEncoder().encode(this.#pending));
       this.#pending = "";
     } catch (error) {
       if (!failedBefore) this.#onWarning(`cannot write ${this.#path}, will try again: ${fileProblem(error)}`);
     }
-  }
-}
-
-/** Appends all of a text, or nothing. */
-async function appendAtomically(path: string, text: string): Promise<void> {
-  using file = await Deno.open(path, { append: true, create: true });
-  const bytes = new TextEncoder().encode(text);
-  const { size } = await file.stat();
-  try {
-    for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
-  } catch (error) {
-    await file.truncate(size);
-    throw error;
   }
 }
 

@@ -91,11 +91,11 @@ Deno.test("an interrupted run prints how to resume it, unless there is nothing t
   ]);
 });
 
-Deno.test("the command to resume repeats the backend of the command line, without which mixed precision is refused", async () => {
+Deno.test("the command to resume repeats the backend, without which mixed precision is refused, and TensorBoard's directory", async () => {
   const run = { out: "runs/a", backend: "dawn" } as const;
-  const stopped = await toldOf(run, [0, end({ interrupted: true })]);
+  const stopped = await toldOf({ ...run, tensorboard: "my boards" }, [0, end({ interrupted: true })]);
   assert.deepEqual(stopped, [
-    "stopped after step 7; resume with: deno task train --resume runs/a --backend dawn",
+    "stopped after step 7; resume with: deno task train --resume runs/a --backend dawn --tensorboard 'my boards'",
   ]);
   const undrawn = await toldOf(run, [0, start()], [1, end()], [1, "no pictures"]);
   assert.match(undrawn.at(-1)!, /; to draw the pictures: deno task train --resume runs\/a --backend dawn$/);
