@@ -89,7 +89,7 @@ reportTest(
     await page.evaluate("dispatchEvent(new Event('afterprint'))");
     assert.equal(await width(), onScreen);
 
-    await page.getByLabel("Axis", { exact: true }).selectOption("epochs");
+    await page.getByRole("combobox", { name: "Axis" }).selectOption("epochs");
     await page.getByLabel("Smoothing").fill("0.9");
     assert.notEqual((await values(page, "loss"))[0], last[0]);
     await page.getByRole("button", { name: /^Show or hide validation/ }).click();

@@ -26,7 +26,7 @@ Deno.test("a run's values are logged by step, and after a resume in a file of th
     const [out, board] = [join(directory, "run"), join(directory, "board/run")];
     const grids = { sampleEvery: 1, samplesPerClass: 1, sampleSteps: 2 };
     const first = await run({ out, steps: 6, ...grids });
-    const second = await run({ out, resume: true, steps: 9 });
+    const second = await run({ out, resume: true, steps: 9, ...grids });
     for (const events of [first, second]) assert.deepEqual(await logged(board, events), []);
     const files = await filesIn(board);
     assert.equal(files.length, 2);
