@@ -33,10 +33,11 @@ function trained(): Promise<string> {
 
 /** Pixels of a chart that are not transparent. */
 function drawnPixels(page: Page, chart: string): Promise<number> {
-  return page.locator(`[data-chart="${chart}"] canvas`).evaluate((canvas) => {
+  return page.evaluate(`(() => {
+    const canvas = document.querySelector('[data-chart="${chart}"] canvas');
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-    return data.filter((value: number, i: number) => i % 4 === 3 && value > 0).length;
-  });
+    return data.filter((value, i) => i % 4 === 3 && value > 0).length;
+  })()`);
 }
 
 /** Numbers in a chart's legend. */
@@ -51,7 +52,9 @@ reportTest(
   async (page) => {
     assert.equal(await page.locator("h1").textContent(), "a");
     assert.match(await page.locator(".state").textContent() ?? "", /^Finished\.$/);
-    const charts = await page.locator(".chart").evaluateAll((all) => all.map((each) => each.dataset.chart));
+    const charts: string[] = await page.evaluate(
+      "[...document.querySelectorAll('.chart')].map(({ dataset }) => dataset.chart)",
+    );
     assert.deepEqual(charts, ["loss", "learning-rate", "gradient-norm", "speed"]);
     for (const chart of charts) assert.ok(await drawnPixels(page, chart) > 1000, chart);
 
@@ -82,7 +85,7 @@ reportTest(
     assert.ok(await whole.isDisabled());
 
     // On paper the charts are as wide as that
-    const width = () => page.locator('[data-chart="speed"] canvas').evaluate((canvas) => canvas.clientWidth);
+    const width = () => page.evaluate(`document.querySelector('[data-chart="speed"] canvas').clientWidth`);
     const onScreen = await width();
     await page.evaluate("dispatchEvent(new Event('beforeprint'))");
     assert.equal(await width(), 324);
@@ -111,8 +114,8 @@ reportTest(
     assert.notEqual(await grid.getAttribute("src"), newest);
     await page.getByRole("button", { name: "Later epoch" }).click();
     assert.equal(await output.textContent(), "epoch 2");
-    const broken = await page.locator("img").evaluateAll((all) =>
-      all.filter((each) => each.naturalWidth === 0).length
+    const broken = await page.evaluate(
+      "[...document.images].filter(({ naturalWidth }) => naturalWidth === 0).length",
     );
     assert.deepEqual([await page.locator("img").count(), broken], [4, 0]);
     const overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth");

@@ -54,10 +54,10 @@ export function logRange(_plot, least, most) {
   return [least / margin, most * margin];
 }
 
-/** Four to twelve ticks of a logarithmic axis where possible: evenly spaced values if it spans little, else round ones. */
+/** Three to twelve ticks of a logarithmic axis where possible: evenly spaced values if it spans little, else round ones. */
 export function logTicks(least, most) {
   if (most / least < 3) {
-    const rough = (most - least) / 5;
+    const rough = (most - least) / 8;
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].find((digit) => digit * power >= rough) * power;
     const first = Math.ceil(least / step);
