@@ -29,6 +29,7 @@ export function runRecord(
   epochs = 3,
 ): RunRecord {
   const settings = resolveSettings({ preset: "tiny", ...options }, SOFTWARE, {
+    channels: 3,
     height: 32,
     width: 32,
     classes: 2,

@@ -10,7 +10,7 @@ import { runRecord } from "../support/report.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { microNetwork } from "../support/train/micro.ts";
 
-const SHAPE = { height: 32, width: 32, classes: 2 };
+const SHAPE = { height: 32, width: 32, channels: 3, classes: 2 } as const;
 
 for (
   const [what, options] of Object.entries<SettingsOptions>({
