@@ -87,6 +87,9 @@ export type { ImageReader, ImageStore } from "./lib/data/image_store.ts";
 
 export {
   type DownBlockType,
+  type Resampling,
+  type TimeEmbeddingType,
+  type TimeScaleShift,
   type UNetConfig,
   unetConfig,
   unetConfigFromJson,
@@ -94,6 +97,7 @@ export {
   type UNetOptions,
   type UpBlockType,
 } from "./lib/model/config.ts";
+export type { Activation } from "./kernels/activation_source.ts";
 export { type Precision, PRECISIONS } from "./lib/model/precision.ts";
 export { presetConfig, type PresetName, PRESETS } from "./lib/model/presets.ts";
 
@@ -104,8 +108,9 @@ export type {
   Target,
   TimeAxis,
 } from "./lib/diffusion/forward_process.ts";
-export type { FlowTimes } from "./lib/diffusion/rectified_flow.ts";
+export { type FlowOptions, type FlowTimes, RectifiedFlow } from "./lib/diffusion/rectified_flow.ts";
 export {
+  type BetaParameters,
   type BetaSchedule,
   defaultSchedule,
   NoiseSchedule,
@@ -118,6 +123,7 @@ export {
   applyStep,
   type PlannedStep,
   planSampling,
+  type SamplerChoice,
   type SamplerName,
   samplerNames,
   type SamplerOptions,
@@ -130,8 +136,14 @@ export {
   variances,
 } from "./lib/diffusion/sampler.ts";
 
+export type { SigmaSpacing, TimeSpacing } from "./lib/diffusion/spacing.ts";
+export type { LossWeighting } from "./lib/diffusion/objective.ts";
+export { type EdmOptions, EdmProcess } from "./lib/diffusion/edm_process.ts";
+export type { TrainedProcess } from "./lib/diffusion/trained_process.ts";
 export { train, type TrainOptions } from "./lib/train/trainer.ts";
 export type { GridSettings, RunEnvironment } from "./lib/train/options.ts";
+export type { WeightTensor } from "./lib/files/weights.ts";
+export type { ReconstructedEma } from "./lib/files/ema_snapshots.ts";
 export type { LoadPipelineOptions } from "./lib/files/pipeline.ts";
 export { type CachedModel, fetchModel, type FetchModelOptions } from "./lib/remote/fetch_model.ts";
 export {
@@ -190,6 +202,8 @@ export {
 } from "./lib/sampling/running_batch.ts";
 export { DDPM, type Trajectory } from "./lib/sampling/ddpm.ts";
 export type { LoadModelOptions } from "./lib/sampling/device_model.ts";
+export type { GuideNetwork } from "./lib/sampling/guidable.ts";
+export type { DenoisingError } from "./kernels/records/evaluation.ts";
 export { DenoisingPass, type DenoisingPassOptions, type NoisedImage } from "./lib/sampling/denoising_pass.ts";
 export { Classifier } from "./lib/evaluation/classifier/classifier.ts";
 export type { ClassifierConfig, ClassifierStage } from "./lib/evaluation/classifier/config.ts";
@@ -204,6 +218,8 @@ export {
 } from "./lib/evaluation/kernel_distance.ts";
 export { type PrecisionRecall, precisionRecall } from "./lib/evaluation/precision_recall.ts";
 export { classConsistency, type InceptionScore, inceptionScore } from "./lib/evaluation/class_scores.ts";
+export type { Stratum } from "./lib/evaluation/strata.ts";
+export type { BoundSteps } from "./lib/evaluation/variational_bound.ts";
 export { type Denoiser, evaluateLikelihood, type LikelihoodProgress } from "./lib/evaluation/likelihood.ts";
 export {
   type LikelihoodOptions,

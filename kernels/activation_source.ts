@@ -8,10 +8,10 @@ import { cachedKernel } from "./products/gemm.ts";
 import type { KernelSource } from "./source.ts";
 
 /** Activations, under the names that diffusers has for them. */
-export const ACTIVATIONS = ["silu", "mish", "gelu", "relu"] as const;
+export const ACTIVATIONS: readonly Activation[] = ["silu", "mish", "gelu", "relu"];
 
 /** An elementwise function between two layers. */
-export type Activation = typeof ACTIVATIONS[number];
+export type Activation = "silu" | "mish" | "gelu" | "relu";
 
 /**
  * WGSL of `NAME4` and `NAME4_derivative`. Every activation is 0 at 0, so padding stays zero; non-finite inputs give non-finite

@@ -10,7 +10,16 @@ import { countRecords, decodeRecord, encodeRecord, type RecordValues } from "./r
 export type NoisedRow = RecordValues<typeof NoisedRowLayout>;
 
 /** Mean squared errors of the network on one image at one level. */
-export type DenoisingError = RecordValues<typeof DenoisingErrorLayout>;
+export interface DenoisingError {
+  /** Of the network's output against its target. */
+  readonly targetError: number;
+  /** Of the clipped estimate of `x_0`. */
+  readonly x0Error: number;
+  /** Of the clipped estimate of `x_0`, over the ratio of the variances of p and q. */
+  readonly boundError: number;
+  /** `(ln r + 1 / r - 1) / 2` for the ratio `r` of those variances. */
+  readonly varianceTerm: number;
+}
 
 const UNUSED = {
   ...decodeRecord(NoisedRowLayout, new ArrayBuffer(NoisedRowLayout.bytes)),

@@ -14,10 +14,10 @@ export const MIN_DATASET_SIDE = 4;
 export const MAX_DATASET_SIDE = 1024;
 
 /** Actions for files that cannot be decoded: end the call, or leave them out. */
-export const ON_BAD_FILE = ["stop", "skip"] as const;
+export const ON_BAD_FILE: readonly OnBadFile[] = ["stop", "skip"];
 
 /** Action for files that cannot be decoded. */
-export type OnBadFile = typeof ON_BAD_FILE[number];
+export type OnBadFile = "stop" | "skip";
 
 /** Size, colours and classes of a data set made of image files. */
 export interface ImageFileOptions {

@@ -41,15 +41,22 @@ export interface EdmOptions {
 export class EdmProcess implements ForwardProcess {
   readonly objective = "edm";
   /** Noise levels are no function of time. */
-  readonly timeAxis = undefined;
+  readonly timeAxis: undefined = undefined;
+  /** Standard deviation of the data. */
   readonly sigmaData: number;
   readonly sigmaMin: number;
   readonly sigmaMax: number;
+  /** Mean of `ln(sigma)` in training. */
   readonly meanLogSigma: number;
+  /** Standard deviation of `ln(sigma)` in training. */
   readonly stdLogSigma: number;
   readonly clip: number | false;
 
-  /** @throws {ConfigError} naming the parameter that is out of its range */
+  /**
+   * Creates the process.
+   *
+   * @throws {ConfigError} naming the parameter that is out of its range
+   */
   constructor(options: EdmOptions = {}) {
     this.sigmaData = options.sigmaData ?? 0.5;
     this.sigmaMin = options.sigmaMin ?? 0.002;
@@ -66,7 +73,11 @@ export class EdmProcess implements ForwardProcess {
     }
   }
 
-  /** @param timestep `c_noise`, `ln(sigma) / 4` */
+  /**
+   * The level of a time input.
+   *
+   * @param timestep `c_noise`, `ln(sigma) / 4`
+   */
   level(timestep: number): NoiseLevel {
     return this.levelOfSigma(Math.exp(4 * timestep));
   }

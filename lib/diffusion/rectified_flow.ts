@@ -54,9 +54,14 @@ export class RectifiedFlow implements ForwardProcess {
   /** At `t = 1` no signal is left. */
   readonly sigmaMax: number = Infinity;
   readonly clip: number | false;
+  /** Distribution of `t` in training. */
   readonly times: FlowTimes;
 
-  /** @throws {ConfigError} for an unknown distribution */
+  /**
+   * Creates the process.
+   *
+   * @throws {ConfigError} for an unknown distribution
+   */
   constructor({ times = "uniform", clip = 1 }: FlowOptions = {}) {
     if (!Object.hasOwn(QUANTILES, times)) throw new ConfigError("times", times, FLOW_TIMES.join(" or "));
     this.times = times;

@@ -7,7 +7,9 @@ import { ConfigError, ShapeError } from "../errors.ts";
 
 /** Mean and standard deviation over splits. */
 export interface InceptionScore {
+  /** Mean over the splits, 1 to the number of classes. */
   readonly mean: number;
+  /** Standard deviation over the splits. */
   readonly deviation: number;
 }
 

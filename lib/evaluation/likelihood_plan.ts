@@ -29,13 +29,17 @@ const TIMESTEP_STREAM = 0x6c696b65;
 
 /** Images and timesteps of an evaluation. */
 export interface LikelihoodPlan extends BoundSteps {
+  /** Forward process of the training. */
   readonly process: ForwardProcess;
   /** Variance of the reverse process. */
   readonly variance: VarianceType;
   /** Range of the logarithm of the variance at each level where it is learned, else zeros. */
   readonly logRatios: readonly number[];
+  /** Parts of the levels, of each of which one is drawn for an image. */
   readonly strata: readonly Stratum[];
+  /** Seed of noise and levels. */
   readonly seed: number;
+  /** The images. */
   readonly data: ImageDataset;
   /** Indices into the data, ascending. */
   readonly indices: Uint32Array;

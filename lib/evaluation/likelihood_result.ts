@@ -16,7 +16,9 @@ const BUCKETS = 20;
 export interface LikelihoodSums {
   /** Bound of each image. */
   readonly bits: number[];
+  /** Sum of the terms of the noisiest level. */
   prior: number;
+  /** Sum of the terms of the decoder. */
   decoder: number;
   /** Sum of the terms of each stratum. */
   readonly strata: number[];
@@ -26,9 +28,13 @@ export interface LikelihoodSums {
 
 /** Weighted sums of mean squared errors. */
 export interface ErrorSums {
+  /** Sum of the weights. */
   weight: number;
+  /** Errors of the network's output against its target. */
   target: number;
+  /** Errors of the estimate of the noise. */
   noise: number;
+  /** Errors of the estimate of the image. */
   x0: number;
 }
 

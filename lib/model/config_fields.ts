@@ -7,43 +7,47 @@
 import { type Activation, ACTIVATIONS } from "../../kernels/activation_source.ts";
 
 /** Downsampling blocks that are supported. */
-export const DOWN_BLOCKS = ["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"] as const;
+export const DOWN_BLOCKS: readonly DownBlockType[] = [
+  "DownBlock2D",
+  "AttnDownBlock2D",
+  "ResnetDownsampleBlock2D",
+];
 /** Upsampling blocks that are supported. */
-export const UP_BLOCKS = ["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"] as const;
+export const UP_BLOCKS: readonly UpBlockType[] = ["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"];
 /** Ways to change the resolution in blocks with attention. */
-export const RESAMPLINGS = ["conv", "resnet"] as const;
+export const RESAMPLINGS: readonly Resampling[] = ["conv", "resnet"];
 /** Activations in residual blocks, by their names in `act_fn`. */
 export const ACTIVATION_NAMES: Readonly<Record<string, Activation>> = {
   ...Object.fromEntries(ACTIVATIONS.map((name) => [name, name])),
   swish: "silu",
 };
 /** Ways to make a vector of a timestep, before the perceptron. */
-export const TIME_EMBEDDINGS = ["positional", "fourier", "learned"] as const;
+export const TIME_EMBEDDINGS: readonly TimeEmbeddingType[] = ["positional", "fourier", "learned"];
 /** Ways in which the time embedding enters a residual block. */
-export const TIME_SCALE_SHIFTS = ["default", "scale_shift"] as const;
+export const TIME_SCALE_SHIFTS: readonly TimeScaleShift[] = ["default", "scale_shift"];
 
 /**
  * Downsampling block: `AttnDownBlock2D` has attention after each residual block, `ResnetDownsampleBlock2D` halves the
  * resolution by a residual block with average pooling instead of a convolution.
  */
-export type DownBlockType = typeof DOWN_BLOCKS[number];
+export type DownBlockType = "DownBlock2D" | "AttnDownBlock2D" | "ResnetDownsampleBlock2D";
 /**
  * Upsampling block: `AttnUpBlock2D` has attention after each residual block, `ResnetUpsampleBlock2D` doubles the resolution
  * inside a residual block.
  */
-export type UpBlockType = typeof UP_BLOCKS[number];
+export type UpBlockType = "UpBlock2D" | "AttnUpBlock2D" | "ResnetUpsampleBlock2D";
 /** A convolution, or a residual block that pools or upsamples (Dhariwal and Nichol 2021, "BigGAN up/downsampling"). */
-export type Resampling = typeof RESAMPLINGS[number];
+export type Resampling = "conv" | "resnet";
 /**
  * `positional`: sines and cosines; `fourier`: sines and cosines of the logarithm at random frequencies, for times above 0, by
  * which the output is divided as in diffusers; `learned`: a row of a table, for whole timesteps only.
  */
-export type TimeEmbeddingType = typeof TIME_EMBEDDINGS[number];
+export type TimeEmbeddingType = "positional" | "fourier" | "learned";
 /**
  * `default` adds the projected time embedding before the second norm; `scale_shift` scales and shifts the result of that norm
  * by it (Dhariwal and Nichol 2021, "adaptive group normalization").
  */
-export type TimeScaleShift = typeof TIME_SCALE_SHIFTS[number];
+export type TimeScaleShift = "default" | "scale_shift";
 
 /** Configuration of a U-Net, with diffusers' field names (camelCase here, snake_case in `config.json`). */
 export interface UNetConfig {

@@ -22,6 +22,7 @@ export const NO_CLASS = "none";
 
 /** Classes of a model that requests are checked against. */
 export interface ClassFacts {
+  /** The network. */
   readonly config: UNetConfig;
   /** Class names by label; as many as the class table has rows, or one fewer if its last row is the null class. */
   readonly classes: readonly string[];

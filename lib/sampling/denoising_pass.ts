@@ -33,6 +33,7 @@ import { padBytes, unpadChannels } from "./padding.ts";
 
 /** Options of {@linkcode DenoisingPass.build}. */
 export interface DenoisingPassOptions {
+  /** The network. */
   readonly config: UNetConfig;
   /** Forward process of the training. */
   readonly process: ForwardProcess;
@@ -52,6 +53,7 @@ export interface NoisedImage {
   readonly image: number;
   /** Number of the level, 0 to 2^32 - 1. */
   readonly index: number;
+  /** Noise level to bring it to. */
   readonly level: NoiseLevel;
   /** With a learned variance, logarithm of the largest over the smallest at the level; default 0. */
   readonly logRatio?: number;
@@ -69,7 +71,9 @@ type Buffers = Readonly<
 
 /** A network that denoises given images; one with self-conditioning has no estimates of them, as in the first step of sampling. */
 export class DenoisingPass {
+  /** The network. */
   readonly config: UNetConfig;
+  /** Forward process of the training. */
   readonly process: ForwardProcess;
   /** Images of a pass at most. */
   readonly rows: number;

@@ -9,6 +9,7 @@ import type { UNetConfig } from "../model/config.ts";
 
 /** A network that guides another. */
 export interface GuideNetwork {
+  /** The network. */
   readonly config: UNetConfig;
   /** Weights for the same precision as the guided network's. */
   readonly weights: GPUBuffer;

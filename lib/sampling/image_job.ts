@@ -17,6 +17,7 @@ export interface FrameRequest {
 
 /** One image of a `DrawPlan`; plain data, which threads can send. */
 export interface ImageJob extends SlotImage, SamplerSettings {
+  /** Sampler that draws it. */
   readonly sampler: SamplerName;
   /** Steps of the sampler. */
   readonly steps: number;

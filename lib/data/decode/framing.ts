@@ -9,10 +9,10 @@ import type { RgbaImage } from "./decode.ts";
 import type { Dimensions } from "./dimensions.ts";
 
 /** Ways to fit an image of another shape: its centre, all of it with a border, or all of it stretched. */
-export const FITS = ["crop", "pad", "squash"] as const;
+export const FITS: readonly Fit[] = ["crop", "pad", "squash"];
 
 /** Name of a way to fit an image. */
-export type Fit = typeof FITS[number];
+export type Fit = "crop" | "pad" | "squash";
 
 /** A colour: red, green and blue, 0 to 255. */
 export type Colour = readonly [number, number, number];

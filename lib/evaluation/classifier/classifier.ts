@@ -15,6 +15,7 @@ const BATCH = 100;
 
 /** A classifier of images. */
 export class Classifier {
+  /** The network and its classes. */
   readonly config: ClassifierConfig;
   /** SHA-256 of the weight file. */
   readonly digest: string;

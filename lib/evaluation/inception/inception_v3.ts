@@ -21,7 +21,7 @@ import { inceptionWeights } from "./weights.ts";
  * - `pytorch-fid`: bilinear with values at the centres of pixels (PyTorch's `align_corners=False`), then `2 x / 255 - 1`
  * - `tensorflow`: TensorFlow 1's bilinear resize with values at their corners, then `x / 128 - 1`
  */
-export type Preprocessing = keyof typeof RESIZES;
+export type Preprocessing = "pytorch-fid" | "tensorflow";
 
 /** All preprocessings. */
 export const PREPROCESSINGS: readonly Preprocessing[] = Object.keys(RESIZES) as Preprocessing[];
@@ -47,8 +47,11 @@ export interface InceptionOptions {
 export interface ImageBatch {
   /** RGB values 0 to 255, `[count, height, width, 3]`. */
   readonly pixels: Uint8Array;
+  /** Number of images. */
   readonly count: number;
+  /** Height of each in pixels. */
   readonly height: number;
+  /** Width of each in pixels. */
   readonly width: number;
 }
 
@@ -70,6 +73,7 @@ export interface InceptionFeatures {
 
 /** InceptionV3 on a device. */
 export class InceptionV3 {
+  /** How images are brought to the network's size and range. */
   readonly preprocessing: Preprocessing;
   /** SHA-256 of the file of weights, in hex. */
   readonly digest: string;

@@ -25,6 +25,7 @@ export interface InversionOptions extends Omit<GenerateOptions, "seed" | "count"
 
 /** A plan that images are inverted for and drawn by. */
 export interface InversionPlan {
+  /** Settings of the drawing. */
   readonly settings: DrawPlan;
   /** Share of the steps that is run. */
   readonly strength: number;
