@@ -42,7 +42,7 @@ export async function readImageFiles(
   const notes: string[] = [];
   const tell = (message: string) => {
     notes.push(message);
-    onProgress({ message });
+    onProgress({ message, note: true });
   };
   layoutNotes.forEach(tell);
   const files = [...training, ...validation];
@@ -122,15 +122,16 @@ function conversionNotes(
     squash: `stretched to ${size}`,
   }[fit];
   const words: Readonly<Record<ImageTrait, string>> = {
-    grey: "grey, read as colour",
+    grey: "grey (read as colour)",
     palette: "with a palette",
-    "16 bits": "of 16 bits per colour, read as 8",
-    CMYK: "in CMYK, read as RGB",
-    transparent: `with transparency, put on ${colourText(background)}`,
+    "16 bits": "of 16 bits per colour (read as 8)",
+    CMYK: "in CMYK (read as RGB)",
+    transparent: `with transparency (put on ${colourText(background)})`,
+    turned: "turned as their EXIF data says",
   };
   const { grey = 0, ...others } = Object.fromEntries(traits);
   const colours: readonly [number, string] = channels === 1
-    ? [files - grey, "in colour, read as grey"]
+    ? [files - grey, "in colour (read as grey)"]
     : [grey, words.grey];
   const converted = [
     ...colours[0] > 0 ? [colours.join(" ")] : [],

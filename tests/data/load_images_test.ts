@@ -215,7 +215,7 @@ Deno.test("loadImages: size, fit, channels and background", async () => {
   assert.deepEqual([
     ...(await load(clear, { background: [255, 0, 0] }, "folder", told)).images.range().subarray(0, 3),
   ], [204, 20, 0]);
-  assert.deepEqual(told, ["converted images: 1 with transparency, put on #ff0000"]);
+  assert.deepEqual(told, ["converted images: 1 with transparency (put on #ff0000)"]);
   const options: LoadImagesOptions[] = [
     { size: 3 },
     { size: [8, 2000] },

@@ -15,11 +15,12 @@ import { describeContent, HEAD_BYTES, type ImageFormat, imageFormat } from "./co
 import { type Dimensions, MAX_PIXELS } from "./dimensions.ts";
 import { decodeGif } from "./gif.ts";
 import { readJpegHeader } from "./jpeg.ts";
+import { type Orientation, turnUpright } from "./orientation.ts";
 import { plainPng } from "./png.ts";
-import { readWebpHeader } from "./webp.ts";
+import { readWebpHeader, webpOrientation } from "./webp.ts";
 
 /** What a file has that an RGB image of 8 bits has not, or the reverse. */
-export type ImageTrait = "grey" | "palette" | "16 bits" | "CMYK" | "transparent";
+export type ImageTrait = "grey" | "palette" | "16 bits" | "CMYK" | "transparent" | "turned";
 
 /** A decoded image. */
 export interface RgbaImage extends Dimensions {
@@ -38,8 +39,8 @@ const DECODERS: Readonly<
 > = { png: decodePng, jpeg: decodeJpeg, webp: decodeWebp, gif: decodeFirstFrame };
 
 /**
- * Decodes a PNG of any kind, a JPEG (grey, colour or CMYK; its EXIF orientation is applied), a still WebP or the first frame of
- * a GIF, regardless of the file's name. Colour profiles are ignored.
+ * Decodes a PNG of any kind, a JPEG (grey, colour or CMYK), a still WebP or the first frame of a GIF, regardless of the file's
+ * name. EXIF's orientation is applied; colour profiles are ignored.
  *
  * @param bytes the whole file
  * @param file file name for errors
@@ -67,7 +68,7 @@ async function decodePng(
   const plain = plainPng(bytes, file, maxPixels);
   await pngReady;
   try {
-    return rgbaImage(await decodePngPixels(plain.bytes.buffer), plain.traits);
+    return upright(await decodePngPixels(plain.bytes.buffer), plain.orientation, plain.traits);
   } catch (error) {
     // The decoder gives no reason; everything else has been checked.
     throw new DataError(`${file}: a damaged PNG: its rows of pixels cannot be decoded`, { cause: error });
@@ -79,12 +80,12 @@ async function decodeJpeg(
   file: string,
   maxPixels?: number,
 ): Promise<DecodedRgba> {
-  const { components } = readJpegHeader(bytes, file, maxPixels);
-  if (components === 4) return decodeCmyk(bytes, file);
+  const { components, orientation } = readJpegHeader(bytes, file, maxPixels);
+  if (components === 4) return decodeCmyk(bytes, file, orientation);
   warnings.length = 0;
   try {
-    const image = await decodeJpegPixels(exactBuffer(bytes), { preserveOrientation: true });
-    return rgbaImage(image, components === 1 ? ["grey"] : []);
+    const image = await decodeJpegPixels(exactBuffer(bytes), { preserveOrientation: false });
+    return upright(image, orientation, components === 1 ? ["grey"] : []);
   } catch (error) {
     startJpeg(); // libjpeg exits at an error
     throw new DataError(`${file}: a damaged JPEG: ${warnings.at(-1) ?? reason(error)}`, { cause: error });
@@ -115,11 +116,11 @@ function instantiate(module: WebAssembly.Module) {
 }
 
 /** Decodes CMYK, the one colour model that mozjpeg does not convert to RGB. */
-function decodeCmyk(bytes: Uint8Array, file: string): DecodedRgba {
+function decodeCmyk(bytes: Uint8Array, file: string, orientation: Orientation): DecodedRgba {
   const limits = { maxResolutionInMP: MAX_PIXELS / 1e6, maxMemoryUsageInMB: 2048 };
   try {
     const image = cmykDecoder.decode(bytes, { useTArray: true, tolerantDecoding: false, ...limits });
-    return rgbaImage(image, ["CMYK"]);
+    return upright(image, orientation, ["CMYK"]);
   } catch (error) {
     throw new DataError(`${file}: a damaged JPEG: ${reason(error)}`, { cause: error });
   }
@@ -132,7 +133,7 @@ async function decodeWebp(
 ): Promise<DecodedRgba> {
   readWebpHeader(bytes, file, maxPixels);
   try {
-    return rgbaImage(await decodeWebpPixels(exactBuffer(bytes)));
+    return upright(await decodeWebpPixels(exactBuffer(bytes)), webpOrientation(bytes));
   } catch (error) {
     throw new DataError(`${file}: a damaged WebP: its pixels cannot be decoded`, { cause: error });
   }
@@ -144,6 +145,16 @@ function decodeFirstFrame(
   maxPixels?: number,
 ): Promise<DecodedRgba> {
   return Promise.resolve(rgbaImage(decodeGif(bytes, file, maxPixels)));
+}
+
+/** The image turned upright. */
+function upright(
+  { width, height, data }: Dimensions & { readonly data: ArrayLike<number> },
+  orientation: Orientation,
+  traits: readonly ImageTrait[] = [],
+): DecodedRgba {
+  const image = { width, height, data: data as RgbaImage["rgba"] };
+  return rgbaImage(turnUpright(image, orientation), orientation === 1 ? traits : [...traits, "turned"]);
 }
 
 function rgbaImage(

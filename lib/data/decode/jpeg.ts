@@ -7,6 +7,7 @@
 
 import { DataError } from "../../errors.ts";
 import { checkDimensions, type Dimensions } from "./dimensions.ts";
+import { exifOrientation, type Orientation } from "./orientation.ts";
 
 /** Limit on scans, each of which is a pass over all pixels; progressive JPEGs have about ten. */
 const MAX_SCANS = 100;
@@ -17,6 +18,12 @@ export interface JpegHeader extends Dimensions {
   readonly components: number;
 }
 
+/** A JPEG's frame header, and its orientation by its EXIF data. */
+export interface CheckedJpeg extends JpegHeader {
+  /** Orientation of the stored pixels. */
+  readonly orientation: Orientation;
+}
+
 /**
  * Parses the markers of a JPEG up to its end.
  *
@@ -25,13 +32,15 @@ export interface JpegHeader extends Dimensions {
  * @param maxPixels limit on the pixels, checked in the header
  * @throws {DataError} if it is cut short or damaged, has no pixels or too many, or more than 100 scans
  */
-export function readJpegHeader(bytes: Uint8Array, file: string, maxPixels?: number): JpegHeader {
+export function readJpegHeader(bytes: Uint8Array, file: string, maxPixels?: number): CheckedJpeg {
   const damaged = (why: string): never => {
     throw new DataError(`${file}: a damaged JPEG: ${why}`);
   };
   let header: JpegHeader | undefined;
   let scans = 0;
-  for (const { marker, frame } of segments(bytes, file)) {
+  let orientation: Orientation = 1;
+  for (const { marker, frame, content } of segments(bytes, file)) {
+    if (marker === APP1 && orientation === 1) orientation = exifOrientation(content);
     if (frame) {
       if (header) damaged("it has two frame headers");
       header = frame;
@@ -41,7 +50,7 @@ export function readJpegHeader(bytes: Uint8Array, file: string, maxPixels?: numb
     if (!header) damaged("a scan before the frame header");
     if (++scans > MAX_SCANS) damaged(`more than ${MAX_SCANS} scans`);
   }
-  return header ?? damaged("it has no frame header");
+  return { ...header ?? damaged("it has no frame header"), orientation };
 }
 
 /**
@@ -57,6 +66,7 @@ export function jpegDimensions(bytes: Uint8Array, file: string): Dimensions {
 /** A marker segment. */
 interface Segment {
   readonly marker: number;
+  readonly content: Uint8Array;
   /** Content of a frame header. */
   readonly frame?: JpegHeader;
 }
@@ -83,7 +93,7 @@ function* segments(bytes: Uint8Array, file: string): Generator<Segment> {
     const frame = isFrame(marker)
       ? { height: word(at + 3), width: word(at + 5), components: byte(at + 7) }
       : undefined;
-    yield { marker, frame };
+    yield { marker, content: bytes.subarray(at + 2, at + length), frame };
     at += length;
     if (marker === SCAN) at = endOfScan(bytes, at);
   }
@@ -91,6 +101,8 @@ function* segments(bytes: Uint8Array, file: string): Generator<Segment> {
 
 const END = 0xd9;
 const SCAN = 0xda;
+/** Segment of EXIF data, among others. */
+const APP1 = 0xe1;
 
 /** True for restart markers and others without a segment. */
 function isAlone(marker: number): boolean {

@@ -1,6 +1,6 @@
 /**
- * PNG validation (W3C "Portable Network Graphics, third edition") chunk by chunk before decoding; ancillary chunks other
- * than tRNS are dropped. The decoder neither verifies checksums nor explains its errors, and fails at a broken colour
+ * PNG validation (W3C "Portable Network Graphics, third edition") chunk by chunk before decoding; of ancillary chunks,
+ * only tRNS and eXIf are used. The decoder neither verifies checksums nor explains its errors, and fails at a broken colour
  * profile.
  *
  * @module
@@ -9,6 +9,7 @@
 import { crc32, inflateSync } from "node:zlib";
 import { DataError } from "../../errors.ts";
 import { checkDimensions, type Dimensions } from "./dimensions.ts";
+import { exifOrientation, type Orientation } from "./orientation.ts";
 
 /** Bytes of the signature and the IHDR chunk. */
 const LEAST_BYTES = 33;
@@ -37,11 +38,13 @@ const ADAM7: readonly (readonly [number, number, number, number])[] = [
 /** Tolerance for encoders that write a few bytes more than the pixels take. */
 const EXCESS_BYTES = 2 ** 16;
 
-/** Data of the chunks that pixels depend on. All others are skipped unread, so that none can be a decompression bomb. */
+/** Data of the chunks that the picture depends on. All others are skipped unread, so that none can be a decompression bomb. */
 interface PixelChunks {
   header: Uint8Array;
   palette?: Uint8Array;
   transparency?: Uint8Array;
+  /** EXIF data. */
+  exif?: Uint8Array;
   /** Data of all IDAT chunks, in order. */
   readonly pixels: Uint8Array[];
   /** False if the file ends before its IEND chunk. */
@@ -54,11 +57,13 @@ export interface PlainPng extends Dimensions {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** What its pixels are, if not RGB of 8 bits. */
   readonly traits: ("grey" | "palette" | "16 bits")[];
+  /** Orientation of the stored pixels by its EXIF data. */
+  readonly orientation: Orientation;
 }
 
 /**
- * Validates a PNG of any colour type, depth and interlacing. Ancillary chunks other than tRNS are ignored, even if
- * damaged; a missing end is tolerated where the image data is complete.
+ * Validates a PNG of any colour type, depth and interlacing. Ancillary chunks other than tRNS and eXIf are ignored,
+ * even if damaged; a missing end is tolerated where the image data is complete.
  *
  * @param bytes the whole file; begins with the PNG signature
  * @param file file name for errors
@@ -98,7 +103,8 @@ export function plainPng(bytes: Uint8Array, file: string, maxPixels?: number): P
     ...colour === 3 ? ["palette" as const] : [],
     ...depth === 16 ? ["16 bits" as const] : [],
   ];
-  return { width, height, bytes: concatenate(parts), traits };
+  const orientation = chunks.exif ? exifOrientation(chunks.exif) : 1;
+  return { width, height, bytes: concatenate(parts), traits, orientation };
 }
 
 /**
@@ -140,6 +146,7 @@ function pixelChunks(bytes: Uint8Array, fail: (why: string) => never): PixelChun
     if (name === "IHDR") found.header = data;
     else if (name === "PLTE" && found.pixels.length === 0) found.palette = data;
     else if (name === "tRNS" && intact && found.pixels.length === 0) found.transparency = data;
+    else if (name === "eXIf" && intact) found.exif = data;
     else if (critical && name !== "IDAT" && name !== "PLTE") fail(`an unknown critical chunk, ${name}`);
     at = end + 4;
   }

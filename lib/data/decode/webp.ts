@@ -7,6 +7,7 @@
 
 import { DataError } from "../../errors.ts";
 import { checkDimensions, type Dimensions } from "./dimensions.ts";
+import { exifOrientation, type Orientation } from "./orientation.ts";
 
 /**
  * Reads the dimensions of a still WebP.
@@ -36,6 +37,17 @@ export function readWebpHeader(bytes: Uint8Array, file: string, maxPixels?: numb
     at = data + length + length % 2;
   }
   throw new DataError(`${file}: a damaged WebP: no image in it`);
+}
+
+/** Orientation by the EXIF chunk of a WebP that {@linkcode readWebpHeader} has checked. */
+export function webpOrientation(bytes: Uint8Array): Orientation {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = 12; at + 8 <= bytes.length;) {
+    const length = view.getUint32(at + 4, true);
+    if (chunkName(bytes, at) === "EXIF") return exifOrientation(bytes.subarray(at + 8, at + 8 + length));
+    at += 8 + length + length % 2;
+  }
+  return 1;
 }
 
 /**
