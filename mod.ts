@@ -155,6 +155,8 @@ export {
 export type {
   BestModel,
   CheckpointEvent,
+  ClassImages,
+  DataEvent,
   EndEvent,
   EpochEvent,
   EpochRecord,

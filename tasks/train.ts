@@ -17,10 +17,16 @@ import {
 } from "../mod.ts";
 import { framingOf } from "../lib/data/image_options.ts";
 import { UNET_WEIGHTS } from "../lib/files/checkpoint_files.ts";
+import { exists } from "../lib/files/durable.ts";
 import { lockDirectory } from "../lib/files/directory_lock.ts";
 import { checkPrecision, prepareMatrices } from "../lib/model/precision.ts";
 import { initialSettings, readInitialModel } from "../lib/train/initial_model.ts";
-import { checkResumedSettings, checkRunDirectory, type RunData } from "../lib/train/run_directory.ts";
+import {
+  checkResumedSettings,
+  checkRunDirectory,
+  DATA_SHEET,
+  type RunData,
+} from "../lib/train/run_directory.ts";
 import { AUTO_SOFTWARE_LIMIT, resolveSettings, type SettingsOptions } from "../lib/train/settings.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
@@ -32,6 +38,7 @@ import { standardOutput } from "../terminal/output.ts";
 import { checkWritable, drawOrWarn, isNewer, type Picture, warn } from "../terminal/pictures.ts";
 import { TaskProfile } from "./profile.ts";
 import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
+import { drawDataSheet } from "./data_sheet.ts";
 import { imageOptionsIn } from "./data_flags.ts";
 import { checkResumedImages, chooseData, frameOf, readData } from "./run_data.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pictures.ts";
@@ -90,7 +97,7 @@ async function main(args: string[]): Promise<number> {
     const profile = await TaskProfile.create(gpu, flags.profile);
     const data = await readData(
       { ...path === undefined ? {} : frame, ...options, path },
-      showProgress(report),
+      showProgress(report, false),
     );
     report.stop();
     if (gpu.adapter.software && auto) {
@@ -114,6 +121,7 @@ async function main(args: string[]): Promise<number> {
         const event of train({ ...settings, ...environment, tuningDirectory: TUNING_DIRECTORY })
       ) {
         await training.on(event);
+        if (event.type === "data") training.artefacts.push(...await drawSheet(out, data, report));
         await page.on(event);
         await board?.on(event);
         await profile.on(event, report);
@@ -196,10 +204,15 @@ export function describeSmallRun(images: number, isCifar10: boolean, isLimited =
   return `No GPU found: training the preset tiny${some}. --preset small gives better images, but needs a GPU${time}.`;
 }
 
-/** Shows the progress of reading the data. */
-export function showProgress(report: Reporter): DataProgressListener {
+/**
+ * Shows the progress of reading the data.
+ *
+ * @param withNotes false if the summary of the data will show its notes
+ */
+export function showProgress(report: Reporter, withNotes = true): DataProgressListener {
   let shown: string | undefined;
-  return ({ message, done = 0, total }) => {
+  return ({ message, done = 0, total, note }) => {
+    if (note && !withNotes) return;
     if (total === undefined) {
       report.stop();
       report.line(message);
@@ -209,6 +222,15 @@ export function showProgress(report: Reporter): DataProgressListener {
     shown = message;
     report.update(done);
   };
+}
+
+/** Draws the contact sheet of the data, unless an earlier process of the run has drawn it; a failure is a warning. */
+async function drawSheet(out: string, data: ImageDataset, report: Reporter): Promise<string[]> {
+  const path = join(out, DATA_SHEET);
+  if (await exists(path)) return [];
+  const pictures = await drawOrWarn(report, path, () => drawDataSheet(path, data));
+  for (const { path, what } of pictures) report.line(`  ${"sheet".padEnd(8)}${path} (${what})`);
+  return pictures.map(({ path }) => path);
 }
 
 /** Draws the pictures at the end of a run, except those that are up to date; a failure is a warning. */

@@ -12,6 +12,7 @@ import { shellQuote } from "../lib/shell.ts";
 import { drawOrWarn, writePicture } from "../terminal/pictures.ts";
 import { inFlags } from "../terminal/cli.ts";
 import { counted, formatDuration, type Reporter, roughly } from "../terminal/progress.ts";
+import { describeImages } from "./data_sheet.ts";
 import { FLAG_OF } from "./train_flags.ts";
 import { showTuning } from "../terminal/tuning.ts";
 
@@ -76,6 +77,9 @@ export class TrainingReport {
     switch (event.type) {
       case "tuning":
         this.#showTuning(event);
+        break;
+      case "data":
+        for (const line of describeImages(event)) report.line(line);
         break;
       case "start":
         this.#begin(event);

@@ -57,6 +57,8 @@ export interface DataProgress {
   readonly done?: number;
   /** Units in total. */
   readonly total?: number;
+  /** True for a note that {@linkcode ImageDataset.files} has, too. */
+  readonly note?: true;
 }
 
 /** A listener for {@link DataProgress}. */

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import type { ImageDataset } from "../data/dataset.ts";
+import type { ImageFileSummary } from "../data/summary.ts";
 import type { DenoisingLoss } from "../evaluation/likelihood_result.ts";
 import type { Images } from "../image/images.ts";
 import type { TrainSettings } from "./settings.ts";
@@ -12,6 +14,46 @@ import type { TuningProgress } from "../tuning/tuning.ts";
 export interface TuningEvent extends TuningProgress {
   /** Tells this event from the others. */
   readonly type: "tuning";
+}
+
+/** First event: the run's images. */
+export interface DataEvent {
+  /** Tells this event from the others. */
+  readonly type: "data";
+  /** Name of the data set. */
+  readonly name: string;
+  /** Absolute path of the data, if it has one. */
+  readonly source?: string;
+  /** SHA-256 of the data; see {@linkcode ImageDataset.digest}. */
+  readonly digest: string;
+  /** Images of the data set, of which the run may use a part. */
+  readonly images: number;
+  /** Height of each image in pixels. */
+  readonly height: number;
+  /** Width of each image in pixels. */
+  readonly width: number;
+  /** Values of a pixel: 3 for red, green and blue, 1 for grey. */
+  readonly channels: 1 | 3;
+  /** Images of the run to train on. */
+  readonly trainImages: number;
+  /** Images of the run for validation. */
+  readonly validationImages: number;
+  /** True if the data came with its validation images; else they were drawn by seed. */
+  readonly ownSplit: boolean;
+  /** Classes in the order of their labels, with their images in the run; empty for data without classes. */
+  readonly classes: readonly ClassImages[];
+  /** Image files that the data was made of. */
+  readonly files?: ImageFileSummary;
+}
+
+/** Images of a class in a run. */
+export interface ClassImages {
+  /** Name of the class. */
+  readonly name: string;
+  /** Training images. */
+  readonly train: number;
+  /** Validation images. */
+  readonly validation: number;
 }
 
 /** First event after tuning: settings, data, and the device. */
@@ -204,6 +246,7 @@ export interface BestModel extends Pick<EpochEvent, "epoch" | "step"> {
 
 /** Any event of training. */
 export type TrainEvent =
+  | DataEvent
   | TuningEvent
   | StartEvent
   | StepEvent

@@ -26,6 +26,9 @@ import { RUN_TUNING } from "./run_tuning.ts";
 import { resumeSettings, type SettingsOptions } from "./settings.ts";
 import { readTrainer } from "./state.ts";
 
+/** Contact sheet of a run's images, written before its first checkpoint. */
+export const DATA_SHEET = "data.png";
+
 /** Files that identify a model directory, which a run must not overwrite. */
 const MODEL_FILES: readonly string[] = [MODEL_INDEX, UNET_CONFIG, UNET_WEIGHTS, basename(UNET_WEIGHTS)];
 
@@ -62,7 +65,10 @@ export async function checkRunDirectory(out: string, resume: boolean): Promise<v
     );
   }
   const unfinished = await namesIn(join(out, CHECKPOINTS), "out").catch(() => [CHECKPOINTS]) ?? [];
-  const leftovers = [METRICS, RUN_TUNING, EMA_SNAPSHOTS, ...unfinished.every(isHidden) ? [CHECKPOINTS] : []];
+  const leftovers = [
+    ...[METRICS, DATA_SHEET, RUN_TUNING, EMA_SNAPSHOTS],
+    ...unfinished.every(isHidden) ? [CHECKPOINTS] : [],
+  ];
   const other = names?.find((name) => !isHidden(name) && !leftovers.includes(name));
   if (other !== undefined) {
     throw new ConfigError(

@@ -7,6 +7,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { ResourceScope } from "../gpu/memory.ts";
 import { fitMemory } from "../graph/compile.ts";
 import { unetParameters } from "../model/network.ts";
+import { dataEvent } from "./data_event.ts";
 import { describeChange } from "./device/computation.ts";
 import { describeNewClasses, initialWeights } from "./initial_model.ts";
 import { MetricsFile } from "./metrics.ts";
@@ -131,6 +132,7 @@ export function buildRun(
       epochEnds: progress.history.map(({ step }) => step),
       onWarning: (message) => void warnings.push(message),
     });
+    await metrics?.append(dataEvent(options.data, plan));
     evaluation?.resumeFrom(metrics?.lastEvaluation);
     const placed = { images, imagesOn: fitted.imagesOn };
     const parts = {

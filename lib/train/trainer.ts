@@ -8,6 +8,7 @@ import { loadLatestCheckpoint } from "../files/checkpoint.ts";
 import { type DirectoryLock, lockDirectory } from "../files/directory_lock.ts";
 import { publishNewest } from "../files/publish.ts";
 import { prepareMatrices } from "../model/precision.ts";
+import { dataEvent } from "./data_event.ts";
 import type { TrainEvent } from "./events.ts";
 import { type InitialModel, readInitialModel } from "./initial_model.ts";
 import { checkOptions, type TrainOptions } from "./options.ts";
@@ -97,6 +98,7 @@ async function* prepareRun(
     checkResumedPrecision(options.out!, gpu.adapter, { ...plan, storedPrecision }, options);
     await checkTrainingPrecision(gpu, plan.settings.precision);
   }
+  yield dataEvent(options.data, plan);
   const tuning = await openRunTuning(gpu, options, onWarning);
   const { signal } = options;
   for await (const progress of tuning.prepare(() => runGraphs(plan), { runs: graphRuns(plan), signal })) {

@@ -90,20 +90,27 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
     assert.deepEqual([json.code, json.err], [0, ""]);
     const events = json.out.trim().split("\n").map((line) => JSON.parse(line));
     assert.deepEqual(events.map(({ type }) => type), [
-      ...["start", "step", "step", "epoch", "checkpoint", "samples", "end", "artefacts"],
+      ...["data", "start", "step", "step", "epoch", "checkpoint", "samples", "end", "artefacts"],
     ]);
-    assert.deepEqual(events[0].classes, ["dark", "light"]);
-    assert.deepEqual([events[0].settings.steps, events[0].settings.epochs], [2, null]);
-    assert.equal(events[2].step, 2);
-    assert.ok(events[3].trainLoss > 0 && events[3].valLoss > 0);
+    assert.deepEqual(events[1].classes, ["dark", "light"]);
+    assert.deepEqual([events[1].settings.steps, events[1].settings.epochs], [2, null]);
+    assert.equal(events[3].step, 2);
+    assert.ok(events[4].trainLoss > 0 && events[4].valLoss > 0);
     const out = join("runs", [...Deno.readDirSync(join(directory, "runs"))][0].name);
     const { paths } = events.at(-1);
-    assert.equal(events[5].path, paths[0]);
-    const names = ["samples/epoch-0001.png", "loss.png", "forward.png", "reverse.png", "reverse.gif"];
+    assert.equal(events[6].path, paths[1]);
+    const names = [
+      "data.png",
+      "samples/epoch-0001.png",
+      "loss.png",
+      "forward.png",
+      "reverse.png",
+      "reverse.gif",
+    ];
     assert.deepEqual(paths, [...names, "report.html"].map((name) => join(out, name)));
     paths.pop();
     await assertPictures(directory, paths);
-    const { text } = decodePng(await Deno.readFile(join(directory, paths[0])));
+    const { text } = decodePng(await Deno.readFile(join(directory, paths[1])));
     assert.match(text.class, /^dark, .*, light$/);
     assert.match(text.seed, /^0, 1, 2, /);
     assert.deepEqual([text.epoch, text.step, text.sampler, text.guidance], ["1", "2", "unipc", "2"]);
@@ -132,7 +139,7 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
     // Existing pictures are not drawn again. A likely mistake is pointed out; an impossible setting is refused before the data is read.
     await Deno.remove(join(directory, out, "loss.png"));
     const drawn = (name: string) => Deno.statSync(join(directory, out, name)).mtime!.getTime();
-    const before = names.slice(2).map(drawn);
+    const before = names.slice(3).map(drawn);
     const finished = await runTask("train", ["--data", "images", "--resume"], directory);
     assert.deepEqual([finished.code, finished.err], [0, ""]);
     assert.match(
@@ -141,7 +148,7 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
     );
     assert.match(finished.out, /^loss curves: /m);
     assert.doesNotMatch(finished.out, /process/);
-    assert.deepEqual(names.slice(2).map(drawn), before);
+    assert.deepEqual(names.slice(3).map(drawn), before);
     const rate = await runTask("train", ["--data", "nowhere", "--resume", out, "--lr", "0.5"], directory);
     assert.match(rate.err, /^error: --lr: expected 0\.001, with which this run was started .*, got 0\.5\n$/);
 

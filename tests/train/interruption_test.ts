@@ -45,7 +45,7 @@ Deno.test("a signal is heard in training though losses are told every 256 steps 
 Deno.test("a signal is heard between the micro-batches of a step, which then counts as not begun", async () => {
   const options = { data: patternImages(250), batch: 1, accumulate: 200 };
   const events = await runUntilTimer(options, "start");
-  assert.deepEqual(events.map(({ type }) => type), ["start", "end"]);
+  assert.deepEqual(events.map(({ type }) => type), ["data", "start", "end"]);
   assert.equal(endOf(events).step, 0);
 });
 
@@ -68,7 +68,7 @@ Deno.test("a signal is heard in validation, which is done on resume: the run is 
     }
     const last = await run({ data, out: resumed, resume: true });
     assert.deepEqual(last.map(({ type }) => type), [
-      ...["start", "validation", "validation", "epoch", "checkpoint", "end"],
+      ...["data", "start", "validation", "validation", "epoch", "checkpoint", "end"],
     ]);
     assert.equal(endOf(last).interrupted, false);
     assert.deepEqual(await stateOf(resumed), await stateOf(straight));
@@ -83,7 +83,7 @@ Deno.test("a signal is heard while a grid is drawn, which is drawn on resume, an
     assert.deepEqual([endOf(first).step, endOf(first).interrupted], [4, true]);
 
     const second = await run({ ...grids, out, resume: true, sampleSteps: 2 });
-    assert.deepEqual(second.map(({ type }) => type).slice(0, 2), ["start", "samples"]);
+    assert.deepEqual(second.map(({ type }) => type).slice(0, 3), ["data", "start", "samples"]);
     assert.deepEqual(ofType(second, "samples").map(({ epoch, step }) => [epoch, step]), [[1, 4], [2, 8]]);
     const third = await run({ ...grids, out, resume: true, sampleSteps: 2, epochs: 3 });
     assert.deepEqual(ofType(third, "samples").map(({ epoch }) => epoch), [3]);

@@ -89,7 +89,7 @@ Deno.test("a directory that another run trains in is refused; it is free again w
 Deno.test("the interruption of a run whose signal came before its first step leaves nothing to resume", async () => {
   await inTemporaryDirectory(async (out) => {
     const events = await run({ ...RUN_SETTINGS, out }, (event) => event.type === "start");
-    assert.deepEqual(events.map(({ type }) => type), ["start", "end"]);
+    assert.deepEqual(events.map(({ type }) => type), ["data", "start", "end"]);
     assert.equal(endOf(events).interrupted, true);
     assert.deepEqual(await listCheckpoints(out), []);
     await assert.rejects(run({ out, resume: true }), /has no checkpoint/);

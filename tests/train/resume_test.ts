@@ -146,7 +146,7 @@ Deno.test("a finished run resumed with nothing left to do stays as it is and say
     await run({ ...RUN_SETTINGS, out, steps: 2, epochs: 1 });
     const before = await stateOf(out);
     const events = await run({ out, resume: true });
-    assert.deepEqual(events.map(({ type }) => type), ["start", "warning", "end"]);
+    assert.deepEqual(events.map(({ type }) => type), ["data", "start", "warning", "end"]);
     assert.match(
       ofType(events, "warning")[0].message,
       /^all 2 steps.*done; to continue it, set more `epochs` or `steps`$/,

@@ -63,7 +63,7 @@ Deno.test("the events of a run come in order and say how far it is", async () =>
       sampleSteps: 2,
     });
     assert.deepEqual(events.map(({ type }) => type), [
-      "start",
+      ...["data", "start"],
       ...["step", "step", "validation", "epoch", "checkpoint", "samples"],
       ...["step", "step", "validation", "epoch", "checkpoint", "samples"],
       "end",
@@ -205,7 +205,7 @@ Deno.test("without a device of the caller's, train opens one and closes it", asy
   for await (const event of train(microOptions({ steps: 1, epochs: 1, logEvery: 1 }))) {
     events.push(event.type);
   }
-  assert.deepEqual(events, ["start", "step", "validation", "epoch", "end"]);
+  assert.deepEqual(events, ["data", "start", "step", "validation", "epoch", "end"]);
 });
 
 /** `count` images, `times` over, each its own class. */
