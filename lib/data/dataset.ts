@@ -57,7 +57,7 @@ export interface DataProgress {
   readonly done?: number;
   /** Units in total. */
   readonly total?: number;
-  /** True for a note that {@linkcode ImageDataset.files} has, too. */
+  /** True for a note after reading, which {@linkcode ImageDataset.files} has, too. */
   readonly note?: true;
 }
 

@@ -44,7 +44,7 @@ export async function readImageFiles(
     notes.push(message);
     onProgress({ message, note: true });
   };
-  layoutNotes.forEach(tell);
+  for (const message of layoutNotes) onProgress({ message });
   const files = [...training, ...validation];
   const indices = new Map(files.map(({ file }, i) => [file, i]));
   const bytesPerImage = framing.height * framing.width * framing.channels;
@@ -93,7 +93,7 @@ export async function readImageFiles(
     channels: framing.channels,
     source: resolve(source.path),
     imageOptions: completeOptions(options),
-    files: counts.finish(broken.size, notes),
+    files: counts.finish(broken.size, layoutNotes, notes),
     ...firstValidation < 0 ? {} : {
       validation: Uint32Array.from({ length: kept.length - firstValidation }, (_, i) => firstValidation + i),
     },

@@ -21,7 +21,9 @@ export interface ImageFileSummary {
   readonly converted: Readonly<Partial<Record<ImageTrait, number>>>;
   /** Files left out because they cannot be decoded. */
   readonly leftOut: number;
-  /** Notes for the user: skipped entries, labels, splits, conversions. */
+  /** Notes for the user before reading: skipped entries, label files, splits. */
+  readonly layoutNotes: readonly string[];
+  /** Notes for the user after reading: what was converted, and left out. */
   readonly notes: readonly string[];
 }
 
@@ -64,7 +66,7 @@ export class FileCounts {
   }
 
   /** The summary. */
-  finish(leftOut: number, notes: readonly string[]): ImageFileSummary {
+  finish(leftOut: number, layoutNotes: readonly string[], notes: readonly string[]): ImageFileSummary {
     return {
       files: this.#files,
       widths: this.#widths,
@@ -72,6 +74,7 @@ export class FileCounts {
       resized: this.#resized,
       converted: Object.fromEntries(this.#traits),
       leftOut,
+      layoutNotes,
       notes,
     };
   }

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { ImageDataset } from "../data/dataset.ts";
 import type { ImageFileSummary } from "../data/summary.ts";
 import type { DenoisingLoss } from "../evaluation/likelihood_result.ts";
 import type { Images } from "../image/images.ts";
@@ -24,7 +23,7 @@ export interface DataEvent {
   readonly name: string;
   /** Absolute path of the data, if it has one. */
   readonly source?: string;
-  /** SHA-256 of the data; see {@linkcode ImageDataset.digest}. */
+  /** SHA-256 of the data, by which checkpoints identify it. */
   readonly digest: string;
   /** Images of the data set, of which the run may use a part. */
   readonly images: number;

@@ -12,6 +12,7 @@ const EVENT: DataEvent = {
   classes: [{ name: "cat", train: 10, validation: 1 }, { name: "dog", train: 8, validation: 1 }],
   files: {
     ...{ files: 30, widths: [50, 301], heights: [40, 40], resized: 3, converted: { grey: 2 }, leftOut: 0 },
+    layoutNotes: ["pets: skipped 1 entry that is not an image (a.txt)"],
     notes: ["converted images: 2 grey (read as colour)"],
   },
 };
