@@ -9,6 +9,7 @@ import { ConfigError } from "../lib/errors.ts";
 import { DAWN_TOGGLES } from "../lib/gpu/backend.ts";
 import { PRECISIONS } from "../lib/model/precision.ts";
 import { TUNE_MODES } from "../lib/tuning/tuning.ts";
+import { parseWebhookHost } from "./jobs/webhooks/target.ts";
 import { type ServerSettings, settingRanges } from "./settings.ts";
 
 const number = (field: keyof typeof settingRanges) => {
@@ -44,6 +45,10 @@ const schema: z.ZodType<ServerSettings> = z.strictObject({
   maxJobImages: integer("maxJobImages"),
   keepJobs: number("keepJobs"),
   jobStorage: integer("jobStorage"),
+  webhookHosts: z.array(
+    text.refine((entry) => parseWebhookHost(entry) !== undefined, "expected HOST or HOST:PORT"),
+  )
+    .optional(),
   trustedProxy: z.array(text).optional(),
   publicUrl: z.url("expected a URL").optional(),
   precision: z.enum(PRECISIONS, `expected ${PRECISIONS.join(" or ")}`).optional(),

@@ -76,6 +76,11 @@ export class Metrics implements Partial<EngineListener> {
     "job_storage_failures_total",
     "Writes to the jobs' database that failed; they are tried again",
   );
+  readonly #webhookAttempts = this.#counter(
+    "webhook_attempts_total",
+    "Attempts to deliver webhooks: delivered, failed (given up), or failed and to be retried",
+    ["outcome"],
+  );
   readonly #up = this.#gauge("engine_up", "1 while the engine is ready, 0 while it is down or starting");
   readonly #downs = this.#counter("engine_downs_total", "Failures of the engine");
   readonly #model = this.#gauge("model_info", "Served model and adapter", ["model", "adapter"]);
@@ -152,6 +157,11 @@ export class Metrics implements Partial<EngineListener> {
   /** A write to the jobs' database has failed. */
   jobStorageFailed(): void {
     this.#jobStorageFailures.inc();
+  }
+
+  /** An attempt to deliver a webhook has ended. */
+  webhookAttempted(outcome: "delivered" | "failed" | "retried"): void {
+    this.#webhookAttempts.inc({ outcome });
   }
 
   onTurn({ steps, seconds, rows, programRows }: EngineTurn): void {

@@ -60,6 +60,8 @@ export interface ServerSettings {
   readonly keepJobs: number;
   /** Maximum size of the images of all jobs, in MiB. */
   readonly jobStorage: number;
+  /** Hosts, with a port where it is not 443, that webhooks of jobs may go to; undefined: no webhooks. */
+  readonly webhookHosts?: readonly string[];
   /** Addresses of trusted proxies, whose `X-Forwarded-For` is used; undefined: none. */
   readonly trustedProxy?: readonly string[];
   /** Public URL of the server, for links; undefined: the URL of the request. */

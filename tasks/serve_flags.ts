@@ -11,6 +11,7 @@ import { PRECISION_HELP } from "../lib/model/precision.ts";
 import { TUNE_HELP } from "../lib/tuning/tuning.ts";
 import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { defaultSettings, type ServerSettings, settingRanges } from "../server/settings.ts";
+import { parseWebhookHost, webhookHostText } from "../server/jobs/webhooks/target.ts";
 import { integer, number, oneOf, TaskCommand, text, type Value } from "../terminal/cli.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
 import { PRECISION_OPTIONS } from "../terminal/precision.ts";
@@ -167,6 +168,15 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
         default: defaultSettings.jobStorage,
       },
     )
+    .flag(
+      "--webhook-hosts <HOSTS>",
+      "hosts that webhooks of jobs may go to, with ports where they are not 443; a host with a private address is allowed " +
+        "only if that address is listed, too",
+      {
+        value: webhookHosts(),
+        defaultText: "none",
+      },
+    )
     .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
     .flag("--precision <TYPE>", PRECISION_HELP, PRECISION_OPTIONS)
     .flag(
@@ -212,6 +222,14 @@ function addresses(): Value<string[]> {
   return value("comma-separated IP addresses", (text) => {
     const all = text.split(",").map((part) => part.trim().replace(/^\[(.*)\]$/, "$1"));
     return all.every((one) => isIP(one) !== 0) ? all : undefined;
+  });
+}
+
+/** `hooks.example.org,10.0.0.5:9000` */
+function webhookHosts(): Value<string[]> {
+  return value("comma-separated hosts, such as hooks.example.org,10.0.0.5:9000", (text) => {
+    const hosts = text.split(",").map((part) => parseWebhookHost(part.trim()));
+    return hosts.every((host) => host !== undefined) ? hosts.map(webhookHostText) : undefined;
   });
 }
 

@@ -25,7 +25,7 @@ const TRIED_PORTS = 8;
 
 /**
  * Deno's arguments for the server, with minimal permissions: to listen on one port (for port 0, on a few, of which it takes
- * the first that is free), to read the models and the program, to read the free memory, which limits a software adapter, to
+ * the first that is free), to connect to the hosts of webhooks, to read the models and the program, to read the free memory, which limits a software adapter, to
  * write the tuning cache and the jobs' database, and to load Dawn's binary if it runs on Dawn. {@linkcode needsAllPermissions} is the exception.
  *
  * @throws {ConfigError} for a path with a comma, which Deno's permission flags cannot contain
@@ -46,7 +46,7 @@ export function serverArguments(settings: ServerSettings): string[] {
       `--config=${fileURLToPath(new URL("deno.json", ROOT))}`,
     ],
     ...needsAllPermissions(settings) ? ["--allow-all"] : [
-      `--allow-net=${ports.map((port) => `${name}:${port}`).join(",")}`,
+      `--allow-net=${[...ports.map((port) => `${name}:${port}`), ...settings.webhookHosts ?? []].join(",")}`,
       permissionFlag("read", readable),
       ...kept.length > 0 ? [permissionFlag("write", kept)] : [],
       "--allow-sys=systemMemoryInfo",

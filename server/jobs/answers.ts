@@ -5,8 +5,7 @@
  */
 import { z } from "@hono/zod-openapi";
 import type { ServerSettings } from "../settings.ts";
-import type { Jobs } from "./jobs.ts";
-import { isFinal, jobStates, type StoredJob } from "./store.ts";
+import { isFinal, jobStates, type StoredJob, type StoredWebhook } from "./store.ts";
 
 const time = (description: string) => z.iso.datetime().openapi({ description });
 
@@ -24,6 +23,18 @@ export const jobSchema = z.object({
   waiting: z.string().optional().openapi({ description: "Why nothing is drawn or stored at present." }),
   problem: z.object({ code: z.string(), detail: z.string() }).optional()
     .openapi({ description: "Why the job failed." }),
+  webhook: z.object({
+    url: z.string(),
+    status: z.enum(["pending", "delivered", "failed"]),
+    secret: z.string().optional()
+      .openapi({ description: "The new key of its signatures, in the answer to the request alone." }),
+    next: time("When the next attempt is due.").optional(),
+    attempts: z.array(z.object({
+      time: time("When it was made."),
+      status: z.int().optional().openapi({ description: "HTTP status of the answer." }),
+      error: z.string().optional().openapi({ description: "Why there was no answer." }),
+    })),
+  }).optional(),
   links: z.object({ self: z.string(), events: z.string(), images: z.string(), zip: z.string() }).openapi({
     description: "`images` is the first image; the others have their number in its place.",
   }),
@@ -38,13 +49,17 @@ export const jobListSchema = z.object({
   next: z.string().optional().openapi({ description: "Link to older jobs." }),
 }).openapi("JobList");
 
-/** Describes a job to its client. */
+/**
+ * Describes a job to its client.
+ *
+ * @param jobs the reason why none is drawn at present, if there is one
+ */
 export function describeJob(
   job: StoredJob,
-  jobs: Pick<Jobs, "trouble">,
+  jobs: { readonly trouble: string | undefined },
   settings: Pick<ServerSettings, "publicUrl" | "keepJobs">,
 ): JobAnswer {
-  const { id, state, model, created, started, ended, done, count, request, problem } = job;
+  const { id, state, model, created, started, ended, done, count, request, problem, webhook } = job;
   const link = linkTo(settings);
   const waiting = isFinal(state) ? undefined : jobs.trouble;
   return {
@@ -60,12 +75,22 @@ export function describeJob(
     request: { ...request },
     ...(waiting === undefined ? {} : { waiting }),
     ...(problem === undefined ? {} : { problem }),
+    ...(webhook === undefined ? {} : { webhook: describeWebhook(webhook) }),
     links: {
       self: link(`/jobs/${id}`),
       events: link(`/jobs/${id}/events`),
       images: link(`/jobs/${id}/images/0.png`),
       zip: link(`/jobs/${id}/images.zip`),
     },
+  };
+}
+
+function describeWebhook({ url, state, due, attempts }: StoredWebhook): NonNullable<JobAnswer["webhook"]> {
+  return {
+    url,
+    status: state,
+    ...(due === undefined ? {} : { next: iso(due) }),
+    attempts: attempts.map(({ time, ...outcome }) => ({ time: iso(time), ...outcome })),
   };
 }
 

@@ -14,7 +14,7 @@ const LOG_PAGES = 256;
 const VERSION = 1;
 
 /**
- * Times are milliseconds since 1970. `request` and `problem` are JSON. A job that is `swept` exists no longer; its images are
+ * Times are milliseconds since 1970. `request`, `problem` and `webhook_attempts` are JSON. A job that is `swept` exists no longer; its images are
  * being deleted.
  */
 const SCHEMA = `
@@ -34,11 +34,17 @@ CREATE TABLE jobs (
   ended INTEGER,
   done INTEGER NOT NULL DEFAULT 0,
   bytes INTEGER NOT NULL DEFAULT 0,
+  webhook_url TEXT,
+  webhook_secret TEXT,
+  webhook_state TEXT,
+  webhook_due INTEGER,
+  webhook_attempts TEXT,
   swept INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX jobs_by_key ON jobs (client, idempotency_key) WHERE idempotency_key IS NOT NULL AND swept = 0;
 CREATE INDEX jobs_by_state ON jobs (swept, state, number);
 CREATE INDEX jobs_by_client ON jobs (client, number);
+CREATE INDEX jobs_by_webhook ON jobs (webhook_state) WHERE webhook_state = 'pending';
 CREATE TABLE images (
   job INTEGER NOT NULL REFERENCES jobs (number),
   position INTEGER NOT NULL,

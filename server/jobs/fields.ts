@@ -16,10 +16,29 @@ import { numberField, optional, textField, wholeField, wordField } from "../http
 import { checkPictureSize, type DrawQuery, planQuery } from "../http/plan.ts";
 import { MOST_CHURN, mostStepsNow, type RangeContext } from "../http/request.ts";
 import type { ServerSettings } from "../settings.ts";
+import { isWebhookSecret, SECRET_WORDS } from "./webhooks/signature.ts";
+import { MAX_WEBHOOK_URL } from "./webhooks/target.ts";
 
 /** Schema of the body of `POST /jobs`. */
 export function jobRequestSchema(context: RangeContext) {
-  return z.strictObject(drawFields(context)).openapi("JobRequest");
+  return z.strictObject({ ...drawFields(context), webhook: webhookField() }).openapi("JobRequest");
+}
+
+function webhookField() {
+  const secret = z.string({ error: SECRET_WORDS }).refine(isWebhookSecret, SECRET_WORDS);
+  return z.strictObject({
+    url: textField(1, MAX_WEBHOOK_URL).openapi({
+      description: "http or https URL on a host of --webhook-hosts.",
+    }),
+    secret: optional(
+      secret,
+      `Key of the signature: ${SECRET_WORDS}. Default: random, returned in the response.`,
+    ),
+  }, { error: "an object with url" }).nullish().openapi({
+    description:
+      "Sent a POST when the job has ended (`job.done`, `job.failed`, `job.cancelled`), signed as in Standard Webhooks, " +
+      "until it is answered with 2xx: nine attempts in about ten hours.",
+  });
 }
 
 /** Fields that say what is drawn. */
@@ -84,7 +103,7 @@ export function completeRequest(
   model: ServedModel,
   settings: PlanSettings,
 ): { readonly request: StoredRequest; readonly draw: DrawPlan } {
-  const { count, scale, ...given } = fields;
+  const { count, scale, webhook: _, ...given } = fields;
   const named = Object.fromEntries(Object.entries(given).filter(([, value]) => value != null)) as Partial<
     StoredRequest
   >;

@@ -11,7 +11,11 @@ import { checkRows } from "../queue/admission.ts";
 import { type DrawingContext, JobDrawing, type JobListener } from "./drawing.ts";
 import { completeRequest, type JobFields } from "./fields.ts";
 import { JobStorage, type JobStorageOptions } from "./storage.ts";
-import { isFinal, type JobStore, type StoredJob } from "./store.ts";
+import { isFinal, type JobStore, type NewJob, type StoredJob } from "./store.ts";
+import { describeJob } from "./answers.ts";
+import { WebhookDelivery } from "./webhooks/delivery.ts";
+import { createWebhookSecret } from "./webhooks/signature.ts";
+import { parseWebhookUrl, webhookHostText } from "./webhooks/target.ts";
 
 /** Share of all unfinished jobs that one client may have. */
 const CLIENT_SHARE = 0.5;
@@ -24,11 +28,20 @@ export interface JobAsked {
   readonly fields: JobFields;
 }
 
+/** The answer to a request for a job. */
+export interface AcceptedJob {
+  readonly job: StoredJob;
+  readonly isNew: boolean;
+  /** Key of its webhook, where the request had none. */
+  readonly secret?: string;
+}
+
 /** The server's jobs. */
 export class Jobs {
   readonly #context: DrawingContext;
   readonly #storage: JobStorage;
   readonly #drawing: JobDrawing;
+  readonly #webhooks: WebhookDelivery;
   readonly #listeners = new Set<JobListener>();
   readonly #onClose = new Set<() => void>();
 
@@ -41,6 +54,11 @@ export class Jobs {
     this.#context = context;
     this.#storage = new JobStorage(store, context, { clock, ...options });
     this.#drawing = new JobDrawing(context, this.#storage, (job, image) => this.#changed(job, image), clock);
+    this.#webhooks = new WebhookDelivery(store, context, {
+      now: this.#storage.now,
+      clock,
+      describe: ({ webhook: _, ...job }) => describeJob(job, this, context.settings),
+    });
     context.metrics.watchJobs(() => store.counts(), () => store.bytes());
     const unfinished = store.unfinished();
     if (unfinished.length > 0) context.log.info("jobs resumed", { jobs: unfinished.length });
@@ -61,12 +79,13 @@ export class Jobs {
   /**
    * Accepts a job.
    *
-   * @returns the job, and false if it is that of an earlier request with its idempotency key
+   * @returns the job, and false if it is that of an earlier request with its idempotency key; the key of its webhook if that is
+   *   new
    * @throws {ProblemError} 400 for invalid fields, 422 for a key of another request, 429 and 503 where there are too many
    *   jobs or none can be accepted now
    * @throws {ConfigError} for images that do not fit the batch
    */
-  create({ client, idempotencyKey, fields }: JobAsked): { readonly job: StoredJob; readonly isNew: boolean } {
+  create({ client, idempotencyKey, fields }: JobAsked): AcceptedJob {
     const requestDigest = createHash("sha256").update(JSON.stringify(sorted(fields))).digest("hex");
     const known = idempotencyKey === undefined ? undefined : this.store.byKey(client, idempotencyKey);
     if (known) {
@@ -80,18 +99,27 @@ export class Jobs {
         headers: { "Retry-After": "1" },
       });
     }
+    const webhook = this.#webhookOf(fields);
     const model = servedModel(this.#context);
     const { request, draw } = completeRequest(fields, model, settings);
     checkRows(draw, engine.rows);
     this.#checkNumber(client);
     const count = fields.count ?? 1;
     const created = this.#storage.now();
-    const job = this.#write(() =>
-      this.store.add({ client, idempotencyKey, requestDigest, request, count, model: model.id, created })
-    );
+    const asked = {
+      client,
+      idempotencyKey,
+      requestDigest,
+      request,
+      count,
+      model: model.id,
+      created,
+      webhook,
+    };
+    const job = this.#write(() => this.store.add(asked));
     this.#context.log.info("job accepted", { job: job.id, client, images: count });
     this.#drawing.add(job);
-    return { job, isNew: true };
+    return { job, isNew: true, ...(webhook && !fields.webhook?.secret ? { secret: webhook.secret } : {}) };
   }
 
   /** Cancels a job, unless it has ended; its images so far stay. */
@@ -121,6 +149,7 @@ export class Jobs {
   /** Stops drawing. Unfinished jobs go on with the next process. */
   stop(): void {
     this.#drawing.close();
+    this.#webhooks.close();
     for (const onClose of this.#onClose) onClose();
   }
 
@@ -128,6 +157,18 @@ export class Jobs {
   close(): void {
     this.stop();
     this.#storage.close();
+  }
+
+  /** @throws {ProblemError} 400 for a host that is not listed */
+  #webhookOf({ webhook }: JobFields): NewJob["webhook"] {
+    if (!webhook) return undefined;
+    const { hosts } = this.#webhooks;
+    const url = parseWebhookUrl(webhook.url, hosts);
+    if (url) return { url: url.href, secret: webhook.secret ?? createWebhookSecret() };
+    const allowed = hosts.length === 0
+      ? "none: this server was started without --webhook-hosts"
+      : `an http or https URL on ${hosts.map(webhookHostText).join(", ")}`;
+    throw ProblemError.fields([{ field: "webhook.url", value: webhook.url, allowed }]);
   }
 
   #checkNumber(client: string): void {
@@ -149,6 +190,7 @@ export class Jobs {
       const { id, state, done, count, problem } = job;
       this.#context.log.info("job ended", { job: id, state, images: done, of: count, code: problem?.code });
     }
+    if (isFinal(job.state)) this.#webhooks.add(job);
     for (const listener of this.#listeners) listener(job, image);
   }
 

@@ -61,8 +61,9 @@ export function jobRoutes(app: App, context: ServerContext, jobs: Jobs | undefin
     refuseQuery(c, Object.keys(schema.shape));
     const idempotencyKey = readKey(c);
     const fields = readFields(await readJson(c), schema);
-    const { job, isNew } = jobs.create({ client: c.var.client, idempotencyKey, fields });
-    const answer = describeJob(jobs.store.get(job.id) ?? job, jobs, settings);
+    const { job, isNew, secret } = jobs.create({ client: c.var.client, idempotencyKey, fields });
+    const { webhook, ...described } = describeJob(jobs.store.get(job.id) ?? job, jobs, settings);
+    const answer = { ...described, ...(webhook && { webhook: { ...webhook, ...(secret && { secret }) } }) };
     return c.json(answer, isNew ? 202 : 200, { ...headers, Location: answer.links.self });
   });
 

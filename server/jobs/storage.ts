@@ -54,7 +54,7 @@ export class JobStorage {
     const most = this.#context.settings.jobStorage * 2 ** 20;
     let used = this.store.bytes();
     while (used + bytes > most) {
-      const oldest = this.store.oldestEnded();
+      const oldest = this.store.oldestEnded("all");
       if (!oldest) return false;
       used -= oldest.bytes;
       this.#forget(oldest, "to make room");
@@ -112,10 +112,10 @@ export class JobStorage {
   #sweepOften(): void {
     try {
       const before = this.now() - this.#context.settings.keepJobs * 3_600_000;
-      let oldest = this.store.oldestEnded();
+      let oldest = this.store.oldestEnded("settled");
       while (oldest && oldest.ended! < before) {
         this.#forget(oldest, "its time is over");
-        oldest = this.store.oldestEnded();
+        oldest = this.store.oldestEnded("settled");
       }
       this.#deleteAll();
     } catch (error) {

@@ -20,6 +20,26 @@ export interface JobProblem {
   readonly detail: string;
 }
 
+/** An attempt at a delivery. */
+export interface WebhookAttempt {
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  /** HTTP status of the answer, or why there is none. */
+  readonly status?: number;
+  readonly error?: string;
+}
+
+/** Webhook of a job, which is sent when the job has ended. */
+export interface StoredWebhook {
+  readonly url: string;
+  /** Key of its signatures. */
+  readonly secret: string;
+  readonly state: "pending" | "delivered" | "failed";
+  /** When the next attempt is due, milliseconds since 1970; undefined: at the end of the job, or never again. */
+  readonly due?: number;
+  readonly attempts: readonly WebhookAttempt[];
+}
+
 /** A job as it is stored; times are milliseconds since 1970. */
 export interface StoredJob {
   /** Number in order of creation. */
@@ -37,6 +57,7 @@ export interface StoredJob {
   readonly model: string;
   readonly state: JobState;
   readonly problem?: JobProblem;
+  readonly webhook?: StoredWebhook;
   readonly created: number;
   readonly started?: number;
   readonly ended?: number;
@@ -47,6 +68,7 @@ export interface NewJob extends Pick<StoredJob, "client" | "request" | "count" |
   /** Key by which the client may repeat the request, and digest of the request that it was sent with. */
   readonly idempotencyKey?: string;
   readonly requestDigest: string;
+  readonly webhook?: Pick<StoredWebhook, "url" | "secret">;
 }
 
 /** True for states that a job does not leave. */
@@ -75,11 +97,15 @@ export class JobStore {
     const id = `job_${crypto.getRandomValues(new Uint8Array(16)).toHex()}`;
     this.#db.exec("PRAGMA synchronous = FULL");
     try {
-      const { client, idempotencyKey = null, requestDigest, request, count, model, created } = job;
+      const { client, idempotencyKey = null, requestDigest, request, count, model, created, webhook } = job;
       this.#prepare(
-        "INSERT INTO jobs (id, client, idempotency_key, request_digest, request, count, model, state, created) " +
-          "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
-      ).run(id, client, idempotencyKey, requestDigest, JSON.stringify(request), count, model, created);
+        "INSERT INTO jobs (id, client, idempotency_key, request_digest, request, count, model, created, state, " +
+          "webhook_url, webhook_secret, webhook_state, webhook_attempts) " +
+          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, '[]')",
+      ).run(
+        ...[id, client, idempotencyKey, requestDigest, JSON.stringify(request), count, model, created],
+        ...webhook ? [webhook.url, webhook.secret, "pending"] : [null, null, null],
+      );
     } finally {
       this.#db.exec("PRAGMA synchronous = NORMAL");
     }
@@ -149,6 +175,19 @@ export class JobStore {
     ).run(...columns.map(([, value]) => value as string | number), number);
   }
 
+  /** Ended jobs whose webhooks are not delivered. */
+  pendingWebhooks(): StoredJob[] {
+    return this.#prepare(
+      "SELECT * FROM jobs WHERE webhook_state = 'pending' AND swept = 0 AND state NOT IN ('queued', 'running')",
+    ).all().map(jobFrom);
+  }
+
+  /** Stores the state of a webhook. */
+  updateWebhook({ number }: Pick<StoredJob, "number">, { state, due, attempts }: StoredWebhook): void {
+    this.#prepare("UPDATE jobs SET webhook_state = ?, webhook_due = ?, webhook_attempts = ? WHERE number = ?")
+      .run(state, due ?? null, JSON.stringify(attempts), number);
+  }
+
   /**
    * Stores an image, once: one that is there already stays.
    *
@@ -203,10 +242,11 @@ export class JobStore {
       .all(number).map(({ position, size }) => ({ position: Number(position), size: Number(size) }));
   }
 
-  /** Oldest ended job. */
-  oldestEnded(): StoredJob | undefined {
+  /** Job that ended first, of those whose webhooks are settled, or of all. */
+  oldestEnded(which: "settled" | "all"): StoredJob | undefined {
+    const settled = which === "all" ? "" : "AND webhook_state IS NOT 'pending'";
     const row = this.#prepare(
-      "SELECT * FROM jobs WHERE swept = 0 AND state NOT IN ('queued', 'running') ORDER BY ended LIMIT 1",
+      `SELECT * FROM jobs WHERE swept = 0 AND state NOT IN ('queued', 'running') ${settled} ORDER BY ended LIMIT 1`,
     ).get();
     return row && jobFrom(row);
   }
@@ -273,8 +313,19 @@ function jobFrom(row: Record<string, unknown>): StoredJob {
     model: String(model),
     state: state as JobState,
     ...problem === null ? {} : { problem: JSON.parse(String(problem)) },
+    ...row.webhook_url === null ? {} : { webhook: webhookFrom(row) },
     created: Number(created),
     ...started === null ? {} : { started: Number(started) },
     ...ended === null ? {} : { ended: Number(ended) },
+  };
+}
+
+function webhookFrom(row: Record<string, unknown>): StoredWebhook {
+  return {
+    url: String(row.webhook_url),
+    secret: String(row.webhook_secret),
+    state: row.webhook_state as StoredWebhook["state"],
+    ...row.webhook_due === null ? {} : { due: Number(row.webhook_due) },
+    attempts: JSON.parse(String(row.webhook_attempts)),
   };
 }

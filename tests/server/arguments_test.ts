@@ -17,6 +17,7 @@ const everything = {
   jobs: "jobs.db",
   maxJobs: 1,
   keepJobs: 0.5,
+  webhookHosts: ["hooks.example.org:443", "10.0.0.1:80"],
   precision: "mixed",
   tune: "on",
 };

@@ -5,6 +5,7 @@ import { defaultSettings, type ServerSettings } from "../../server/settings.ts";
 import { serverArguments } from "../../terminal/server_process.ts";
 import { canMount, onSmallDisk } from "../support/small_disk.ts";
 import { launch, MODEL, type Running, watch, withServer } from "../support/server/process.ts";
+import { startReceiver, verify } from "../support/server/receiver.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import type { JobAnswer } from "../../server/jobs/answers.ts";
 
@@ -71,6 +72,21 @@ Deno.test("a second server on the same database refuses to start, and says why",
         2,
         `error: --jobs: expected a file that no other server uses, got ${JSON.stringify(settings.jobs)}\n`,
       ]);
+    });
+  }, { onDisk: true });
+});
+
+Deno.test("the server's process may connect to the hosts of webhooks, and tells them of the end of a job", async () => {
+  await using receiver = startReceiver(() => new Response(null, { status: 204 }));
+  await inTemporaryDirectory(async (directory) => {
+    const settings = { jobs: join(directory, "jobs.db"), webhookHosts: [receiver.host] };
+    await withServer(settings, async (server) => {
+      const webhook = { url: receiver.url };
+      const { id, webhook: { secret } = {} } = await post(server, { count: 2, steps: 1, webhook });
+      await receiver.until(1);
+      const { type, data } = verify(receiver.received[0]!, secret!);
+      assert.deepEqual([type, (data as JobAnswer).id], ["job.done", id]);
+      await until(server, id, ({ webhook }) => webhook!.status === "delivered");
     });
   }, { onDisk: true });
 });

@@ -42,6 +42,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--max-job-images <N>", "in images", "default: 10000"],
         ["--keep-jobs <HOURS>", "in hours", "default: 24"],
         ["--job-storage <N>", "in MiB", "default: 1024"],
+        ["--webhook-hosts <HOSTS>", "default: none"],
         ["--precision <TYPE>", "float32, mixed", "default: mixed where", "matrix units"],
         [
           "--tune <WHEN>",
@@ -65,7 +66,7 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
     "--model m --variant fp16 --guide w --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --grace 0 --steps 7 --sampler ddpm " +
     "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1 --max-steps 9 --max-work 99 --max-upload 8 " +
     "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1] --precision mixed --tune on " +
-    "--jobs j.db --max-jobs 3 --max-job-images 7 --keep-jobs 1.5 --job-storage 2";
+    "--jobs j.db --max-jobs 3 --max-job-images 7 --keep-jobs 1.5 --job-storage 2 --webhook-hosts Hooks.example.org,[fd00::1]:90";
   assert.deepEqual(readServeFlags(args.split(" ")), {
     model: "m",
     variant: "fp16",
@@ -94,6 +95,7 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
     maxJobImages: 7,
     keepJobs: 1.5,
     jobStorage: 2,
+    webhookHosts: ["hooks.example.org:443", "[fd00::1]:90"],
   });
   assert.equal(readServeFlags(["--host", "[fe80::1]"]).host, "fe80::1");
   assert.equal(readServeFlags(["--host", "box-1.local"]).host, "box-1.local");
@@ -106,6 +108,8 @@ Deno.test("wrong values are refused with the flag and what is allowed, before an
       ["--port", "65536", /from 0 to 65535/],
       ["--max-batch", "1", /from 2 to 512/],
       ["--timeout", "0", /from 0.1/],
+      ["--webhook-hosts", "https://example.org", /comma-separated hosts, such as/],
+      ["--webhook-hosts", "a,b/c", /comma-separated hosts, such as/],
       ["--keep-jobs", "0", /from 0.01/],
       ["--max-job-images", "1000001", /from 1 to 1000000/],
       ["--host", "a b", /a host name or an IP address/],
