@@ -78,8 +78,9 @@ export async function writeSite({ files }: Site, out: string): Promise<void> {
  * @throws {DataError} with its output if it fails
  */
 export async function writeApi(root: string, out: string): Promise<void> {
+  const folder = join(out, API);
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["doc", "--html", "--name=@denoise/ddpm", `--output=${join(out, API)}`, join(root, "mod.ts")],
+    args: ["doc", "--html", "--name=@denoise/ddpm", `--output=${folder}`, join(root, "mod.ts")],
     cwd: root,
     env: { NO_COLOR: "1" },
   }).output();
