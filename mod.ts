@@ -68,6 +68,7 @@ export type { ScalarType } from "./kernels/struct.ts";
 export type { Choose, KernelTarget, MatrixShape, MatrixUnits } from "./kernels/target.ts";
 
 export { cifar10, CIFAR10_CLASSES, type Cifar10Options, type Cifar10Split } from "./lib/data/cifar10.ts";
+export type { CacheOptions } from "./lib/data/cache/decoded_images.ts";
 export { imageFolder, loadImages, type LoadImagesOptions } from "./lib/data/load_images.ts";
 export type { ImageFileOptions, OnBadFile } from "./lib/data/image_options.ts";
 export type { ImageFileSummary } from "./lib/data/summary.ts";

@@ -61,6 +61,35 @@ export async function readHead(path: string, most: number): Promise<Uint8Array> 
   return head.subarray(0, filled);
 }
 
+/** Files whose state is asked for at a time. */
+const STAMPED_AT_ONCE = 64;
+
+/**
+ * Digest of the state of files: names, sizes and times of change.
+ *
+ * @param folder their folder
+ * @param files paths in it, or an empty one for the folder's path itself
+ * @throws {DataError} naming the file that cannot be found
+ */
+export async function stampOf(folder: string, files: readonly string[]): Promise<string> {
+  const hash = createHash("sha256");
+  for (let first = 0; first < files.length; first += STAMPED_AT_ONCE) {
+    const states = await Promise.all(
+      files.slice(first, first + STAMPED_AT_ONCE).map(async (file) => {
+        const path = file === "" ? folder : `${folder}/${file}`;
+        try {
+          const { size, mtime } = await Deno.stat(path);
+          return [file, size, mtime?.getTime() ?? null];
+        } catch (error) {
+          throw unreadable(path, error);
+        }
+      }),
+    );
+    hash.update(JSON.stringify(states));
+  }
+  return hash.digest("hex");
+}
+
 /** A folder's entries by kind, names in code unit order, links followed. */
 export interface FolderListing {
   /** Names of the subfolders. */

@@ -13,6 +13,7 @@ import { DecoderPool } from "./decode/pool.ts";
 import { completeOptions, framingOf, type ImageFileOptions } from "./image_options.ts";
 import type { ImageSource } from "./image_source.ts";
 import type { Cifar10Split } from "./official.ts";
+import type { OpenSink } from "./pixel_sink.ts";
 import { FileCounts } from "./summary.ts";
 
 /** Images between two progress events. */
@@ -25,6 +26,7 @@ const NAMED_FILES = 3;
  *
  * @param split `test` needs a `test` folder beside `train`
  * @param onProgress called every 100 images, and with notes on skipped entries, splits and converted images
+ * @param openSink opens the images' destination
  * @throws {ConfigError} if an option is out of its range
  * @throws {DataError} naming the file or folder that does not fit, or cannot be decoded
  */
@@ -33,6 +35,7 @@ export async function readImageFiles(
   split: Cifar10Split,
   options: ImageFileOptions,
   onProgress: DataProgressListener,
+  openSink: OpenSink,
 ): Promise<ImageDataset> {
   const framing = framingOf(options);
   const { classes, images: training, validation = [], notes: layoutNotes } = await source.layout(
@@ -48,7 +51,7 @@ export async function readImageFiles(
   const files = [...training, ...validation];
   const indices = new Map(files.map(({ file }, i) => [file, i]));
   const bytesPerImage = framing.height * framing.width * framing.channels;
-  const pixels = new Uint8Array(files.length * bytesPerImage);
+  const sink = await openSink(files.length, bytesPerImage);
   const counts = new FileCounts(framing);
   const broken = new Map<number, DataError>();
   const message = `reading images of ${source.path}`;
@@ -59,7 +62,7 @@ export async function readImageFiles(
     const i = indices.get(file)!; // a file that was asked for
     try {
       const image = await pool.decode(bytes, source.describe(file), framing);
-      pixels.set(image.pixels, i * bytesPerImage);
+      sink.put(i, image.pixels);
       counts.add(image);
     } catch (error) {
       if (!(error instanceof DataError) || options.onBadFile !== "skip") throw error;
@@ -85,7 +88,7 @@ export async function readImageFiles(
   const name = source.path.split(/[/\\]/).filter((part) => part !== "" && part !== ".").pop() ?? source.path;
   return imageDataset({
     name,
-    images: broken.size === 0 ? pixels : compacted(pixels, kept, bytesPerImage),
+    images: sink.finish(kept),
     labels: Uint8Array.from(kept, (i) => files[i]!.label), // an index of `files`
     classes,
     height: framing.height,
@@ -98,14 +101,6 @@ export async function readImageFiles(
       validation: Uint32Array.from({ length: kept.length - firstValidation }, (_, i) => firstValidation + i),
     },
   });
-}
-
-/** The kept images, moved together. */
-function compacted(pixels: Uint8Array, kept: readonly number[], bytesPerImage: number): Uint8Array {
-  kept.forEach((from, to) =>
-    pixels.copyWithin(to * bytesPerImage, from * bytesPerImage, (from + 1) * bytesPerImage)
-  );
-  return pixels.slice(0, kept.length * bytesPerImage);
 }
 
 /** Notes on conversions for the user. */

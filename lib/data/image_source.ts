@@ -26,6 +26,12 @@ export interface ImageSource extends AsyncDisposable {
    * @throws {DataError} naming the file
    */
   read(files: readonly string[]): AsyncIterable<FileContent>;
+  /**
+   * Digest of the state of its files, by names, sizes and times of change: another one if any has changed.
+   *
+   * @throws {DataError} naming the file that cannot be found
+   */
+  stamp(): Promise<string>;
   /** Name of an image for messages. */
   describe(file: string): string;
 }

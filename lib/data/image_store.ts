@@ -32,6 +32,8 @@ export interface ImageStore {
   range(first?: number, end?: number): Uint8Array;
   /** Starts reading batches ahead of their use. */
   openReader(): ImageReader;
+  /** Closes the file, if there is one, after which no image can be read; its readers are closed one by one. */
+  close(): void;
 }
 
 /** Reads batches, several at a time where images are in a file, in the order of the calls. */
@@ -78,6 +80,8 @@ export class MemoryImages implements ImageStore {
   openReader(): ImageReader {
     return { read: (indices) => Promise.resolve(this.read(indices)), close: () => {} };
   }
+
+  close(): void {}
 }
 
 /**

@@ -11,7 +11,7 @@ import { findBatchFolder, readBatchFolder } from "./batch_folder.ts";
 import { BatchAssembly, parseBatchName } from "./batches.ts";
 import type { DataProgressListener, ImageDataset } from "./dataset.ts";
 import { readHead, unreadable } from "./files.ts";
-import { readImageFiles } from "./image_files.ts";
+import { type CacheOptions, readDecodedImages } from "./cache/decoded_images.ts";
 import { framingOf, type ImageFileOptions } from "./image_options.ts";
 import { type Cifar10Split, IMAGE_SIDE } from "./official.ts";
 import type { ImageSource } from "./image_source.ts";
@@ -22,7 +22,7 @@ import { archiveKind, openTree } from "./tree/open.ts";
 import { firstMember } from "./tree/tar_tree.ts";
 
 /** Options of {@linkcode loadImages}. */
-export interface LoadImagesOptions extends ImageFileOptions {
+export interface LoadImagesOptions extends ImageFileOptions, CacheOptions {
   /** `train` (default), or `test`, which needs a `test` folder beside `train`. */
   readonly split?: Cifar10Split;
   /**
@@ -67,7 +67,7 @@ export async function loadImages(path: string, options: LoadImagesOptions = {}):
   const batches = await findBatches(trimmed);
   if (!batches) {
     await using source = await openSource(trimmed, onProgress);
-    return await readImageFiles(source, split, options, onProgress);
+    return await readDecodedImages(source, split, options, onProgress);
   }
   checkBatchOptions(options);
   const assembly = new BatchAssembly(split, official);
@@ -85,7 +85,7 @@ export async function loadImages(path: string, options: LoadImagesOptions = {}):
 export async function imageFolder(path: string, options: LoadImagesOptions = {}): Promise<ImageDataset> {
   const { split = "train", onProgress = () => {} } = options;
   await using source = new TreeSource(await FolderTree.open(path.replace(/(?<=.)[/\\]+$/, "")));
-  return await readImageFiles(source, split, options, onProgress);
+  return await readDecodedImages(source, split, options, onProgress);
 }
 
 /**

@@ -19,12 +19,14 @@ export function inRgb(data: ImageDataset): ImageDataset {
 class RgbImages implements ImageStore {
   readonly count: number;
   readonly bytesPerImage: number;
+  readonly file?: string;
   readonly #grey: ImageStore;
 
   constructor(grey: ImageStore) {
     this.#grey = grey;
     this.count = grey.count;
     this.bytesPerImage = 3 * grey.bytesPerImage;
+    if (grey.file !== undefined) this.file = grey.file;
   }
 
   read(indices: ArrayLike<number>): Uint8Array<ArrayBuffer> {
@@ -38,6 +40,10 @@ class RgbImages implements ImageStore {
   openReader(): ImageReader {
     const reader = this.#grey.openReader();
     return { read: async (indices) => tripled(await reader.read(indices)), close: () => reader.close() };
+  }
+
+  close(): void {
+    this.#grey.close();
   }
 }
 

@@ -29,7 +29,7 @@ export class Temporary {
    */
   async createFile(): Promise<Deno.FsFile> {
     return await this.#createLocked(async () => {
-      const file = await Deno.open(this.path, { write: true, createNew: true });
+      const file = await Deno.open(this.path, { read: true, write: true, createNew: true });
       await lock(file);
       return file;
     });

@@ -5,7 +5,9 @@ import { MemoryImages } from "../../lib/data/image_store.ts";
 import { DataError } from "../../lib/errors.ts";
 import { openGpu } from "../../lib/gpu/device.ts";
 import { listCheckpoints } from "../../lib/files/checkpoint.ts";
+import type { EvaluationEvent, TrainEvent } from "../../lib/train/events.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
+import { storedDataset } from "../support/stored_images.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { endOf, microNetwork, ofType, patternImages, run, stateOf } from "../support/train/micro.ts";
 
@@ -130,5 +132,53 @@ Deno.test("an image that can no longer be read ends the run with its name, and t
     await run({ ...options, data: imageDataset({ ...data }), resume: true, out });
     await run({ ...options, data, out: `${directory}/whole` });
     assert.deepEqual(await stateOf(out), await stateOf(`${directory}/whole`));
+  });
+});
+
+Deno.test("images in a file train as those in memory, on the device and streamed, evaluations included", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const memory = patternImages(70, 2);
+    const file = `${directory}/patterns.safetensors`;
+    const stored = await storedDataset(memory, file);
+    const states: unknown[] = [];
+    for (const data of [memory, stored]) {
+      for (const imagesOn of ["device", "host"] as const) {
+        const out = `${directory}/run-${states.length}`;
+        const events = await run({ ...SETTINGS, data, imagesOn, evaluateEvery: 2, out });
+        const [start] = ofType(events, "start");
+        assert.equal(start!.imageFile, data === stored ? file : undefined);
+        const [{ bitsPerDimension }] = ofType(events, "evaluation") as [EvaluationEvent];
+        states.push({ bitsPerDimension, state: await stateOf(out) });
+      }
+    }
+    for (const state of states) assert.deepEqual(state, states[0]);
+    stored.images.close();
+  });
+});
+
+Deno.test("a file that is cut short in mid-run ends the run, which is resumed once the file is whole", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const memory = patternImages(70, 2);
+    const file = `${directory}/patterns.safetensors`;
+    const stored = await storedDataset(memory, file);
+    const options = { ...SETTINGS, imagesOn: "host", epochs: 12 } as const;
+    const [out, whole] = [`${directory}/run`, `${directory}/whole`];
+    const cut = (event: TrainEvent) => {
+      if (event.type === "step" && event.step === 8) Deno.truncateSync(file, 5000);
+      return false;
+    };
+    await assert.rejects(run({ ...options, data: stored, out }, cut), (error: Error) => {
+      const expected =
+        /patterns\.safetensors: image \d+: the file was cut short while it was in use; the state before it is saved in /;
+      assert.match(error.message, expected);
+      return error instanceof DataError;
+    });
+    stored.images.close();
+    assert.ok((await listCheckpoints(out))[0]!.step >= 8);
+    const made = await storedDataset(memory, file);
+    await run({ ...options, data: made, resume: true, out });
+    made.images.close();
+    await run({ ...options, data: memory, out: whole });
+    assert.deepEqual(await stateOf(out), await stateOf(whole));
   });
 });

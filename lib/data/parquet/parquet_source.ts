@@ -6,6 +6,7 @@
  */
 
 import { DataError } from "../../errors.ts";
+import { stampOf } from "../files.ts";
 import type { ImageSource } from "../image_source.ts";
 import { composedClassName, MAX_CLASSES, sortClassNames } from "../labels/class_names.ts";
 import { LABEL_COLUMNS } from "../labels/label_entries.ts";
@@ -111,6 +112,10 @@ export class ParquetSource implements ImageSource {
         yield { file: image, bytes: this.#bytesOf(value, image) };
       }
     }
+  }
+
+  stamp(): Promise<string> {
+    return stampOf(this.path, [...this.#files.keys()]);
   }
 
   describe(file: string): string {

@@ -36,6 +36,12 @@ export interface FileTree extends AsyncDisposable {
    * @throws {DataError} naming the file
    */
   read(files: readonly string[]): AsyncIterable<FileContent>;
+  /**
+   * Digest of the state of its files; see `stampOf`.
+   *
+   * @throws {DataError} naming the file that cannot be found
+   */
+  stamp(): Promise<string>;
   /** Name of a file for messages: its path for a folder, `ARCHIVE: FILE` for an archive. */
   describe(file: string): string;
 }

@@ -5,7 +5,7 @@
  */
 
 import { DataError } from "../../errors.ts";
-import { readBytes, readHead, unreadable } from "../files.ts";
+import { readBytes, readHead, stampOf, unreadable } from "../files.ts";
 import { type FileContent, type FileTree, isIgnoredName, sortedPaths } from "./file_tree.ts";
 
 /** Limit on nested folders: deeper ones are no data set, or a link back to a folder that holds it. */
@@ -42,6 +42,10 @@ export class FolderTree implements FileTree {
 
   async *read(files: readonly string[]): AsyncGenerator<FileContent> {
     for (const file of files) yield { file, bytes: await readBytes(this.describe(file)) };
+  }
+
+  stamp(): Promise<string> {
+    return stampOf(this.path, this.files);
   }
 
   describe(file: string): string {

@@ -8,7 +8,7 @@
 import { createTarDecoder, type ParsedTarEntry } from "modern-tar";
 import { DataError } from "../../errors.ts";
 import { hasImageExtension } from "../decode/content.ts";
-import { MAX_FILE_BYTES, reason, unreadable } from "../files.ts";
+import { MAX_FILE_BYTES, reason, stampOf, unreadable } from "../files.ts";
 import { ArchiveListing, type ArchivePaths, memberPath } from "./archive_listing.ts";
 import { type FileContent, type FileTree, MOST_HEAD_BYTES } from "./file_tree.ts";
 
@@ -84,6 +84,10 @@ export class TarTree implements FileTree {
       if (wanted.size === 0) return;
     }
     for (const file of wanted.values()) throw this.#gone(file);
+  }
+
+  stamp(): Promise<string> {
+    return stampOf(this.path, [""]);
   }
 
   describe(file: string): string {

@@ -29,6 +29,10 @@ export class TreeSource implements ImageSource {
     return this.#tree.read(files);
   }
 
+  stamp(): Promise<string> {
+    return this.#tree.stamp();
+  }
+
   describe(file: string): string {
     return this.#tree.describe(file);
   }

@@ -5,7 +5,7 @@
  */
 
 import { DataError } from "../../errors.ts";
-import { MAX_FILE_BYTES, reason, unreadable } from "../files.ts";
+import { MAX_FILE_BYTES, reason, stampOf, unreadable } from "../files.ts";
 import { ArchiveListing, type ArchivePaths } from "./archive_listing.ts";
 import type { FileContent, FileTree } from "./file_tree.ts";
 
@@ -87,6 +87,10 @@ export class ZipTree implements FileTree {
       }
       yield { file, bytes: await this.#bytes(file, uncompressedSize) };
     }
+  }
+
+  stamp(): Promise<string> {
+    return stampOf(this.path, [""]);
   }
 
   describe(file: string): string {

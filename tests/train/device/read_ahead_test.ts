@@ -25,6 +25,8 @@ class NotedStore implements ImageStore {
     throw new Error("not needed");
   }
 
+  close(): void {}
+
   openReader(): ImageReader {
     return {
       read: (indices) => {
