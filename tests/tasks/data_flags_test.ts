@@ -24,6 +24,15 @@ Deno.test("the flags about images become options of loadImages; others keep thei
   assert.deepEqual(imageOptionsIn(read(["--data", "pets"])), {});
 });
 
+Deno.test("decoded images are kept where --image-cache says", async () => {
+  const cacheOf = async (...args: string[]) => (await chooseData(read(["--data", "pets", ...args]))).cache;
+  assert.equal(await cacheOf(), undefined);
+  assert.equal(await cacheOf("--image-cache", "auto"), true);
+  assert.equal(await cacheOf("--image-cache", "none"), false);
+  assert.equal(await cacheOf("--image-cache", "/fast/disk"), "/fast/disk");
+  assert.throws(() => read(["--image-cache", ""]), { code: "commander.invalidArgument" });
+});
+
 Deno.test("a value that a flag about images does not take is refused", () => {
   const wrong = [
     ...[["--size", "3"], ["--size", "1025"], ["--size", "32x"], ["--size", "32,32"], ["--size", "1e2"]],
