@@ -5,7 +5,12 @@
  */
 import type { ImageFileOptions } from "../mod.ts";
 import { type Colour, FITS } from "../lib/data/decode/framing.ts";
-import { MAX_DATASET_SIDE, MIN_DATASET_SIDE, ON_BAD_FILE } from "../lib/data/image_options.ts";
+import {
+  completeOptions,
+  MAX_DATASET_SIDE,
+  MIN_DATASET_SIDE,
+  ON_BAD_FILE,
+} from "../lib/data/image_options.ts";
 import { LABEL_COLUMNS } from "../lib/data/labels/label_entries.ts";
 import {
   checked,
@@ -151,6 +156,17 @@ export function imageOptionsIn(flags: DataFlags): ImageFileOptions {
   return Object.fromEntries(
     given.filter((name) => flags[name] !== undefined).map((name) => [name, flags[name]]),
   );
+}
+
+/** Words of a command line that sets options of the images, without defaults. */
+export function imageOptionWords(options: ImageFileOptions): string[] {
+  const defaults: Record<string, unknown> = { ...completeOptions({}) };
+  return Object.entries(options).flatMap(([name, value]) => {
+    const word = (of: unknown) => describeOption(name as keyof ImageFileOptions, of);
+    return value === undefined || word(value) === word(defaults[name])
+      ? []
+      : [DATA_FLAG_NAMES[name]!, word(value)];
+  });
 }
 
 /** The value as it is written on a command line. */

@@ -12,6 +12,7 @@ import { shellQuote } from "../lib/shell.ts";
 import { ALL_SETTINGS } from "../lib/train/options.ts";
 import type { Setting } from "../lib/train/setting.ts";
 import { flagOf } from "../terminal/setting_flags.ts";
+import { imageOptionWords } from "./data_flags.ts";
 
 /** Settings that follow from others, or for which the command has a flag of its own. */
 const NOT_REPEATED: readonly string[] = ["preset", "recipe"];
@@ -46,7 +47,9 @@ export function repeatArguments(run: ReadRun): string[] {
     isChanged(setting) && !NOT_REPEATED.includes(setting.name)
   );
   return [
-    ...dataset?.source === undefined ? [] : ["--data", dataset.source],
+    ...dataset?.source === undefined
+      ? []
+      : ["--data", dataset.source, ...imageOptionWords(dataset.imageOptions ?? {})],
     ...network,
     ...changed.flatMap(flagWords),
     ...backendArguments(run),

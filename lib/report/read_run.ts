@@ -49,7 +49,12 @@ export async function readRun(directory: string, pictureBytes: number): Promise<
     resumable: trainer !== undefined,
     grids: start?.grids ?? trainer?.grids,
     dataset: start?.dataset ??
-      (trainer && { name: trainer.dataName, digest: trainer.dataDigest, source: trainer.dataSource }),
+      (trainer && {
+        name: trainer.dataName,
+        digest: trainer.dataDigest,
+        source: trainer.dataSource,
+        imageOptions: trainer.imageOptions,
+      }),
     machine: start?.machine ??
       (name === undefined ? undefined : { adapter: { name, software: isSoftwareName(name) } }),
     classes: settings?.model.numClassEmbeds === null ? [] : start?.classes ?? await readClasses(directory),

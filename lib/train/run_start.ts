@@ -28,7 +28,8 @@ export interface RunMachine {
 
 /** Data of a run, without the images. */
 export interface RunDataset
-  extends Pick<ImageDataset, "name" | "digest" | "source" | "height" | "width" | "channels"> {
+  extends
+    Pick<ImageDataset, "name" | "digest" | "source" | "imageOptions" | "height" | "width" | "channels"> {
   /** Images in all, before `limit` and the split. */
   readonly images: number;
 }
@@ -57,13 +58,13 @@ export interface RunStartParts {
 /** Describes the start of a run, or its continuation. */
 export function describeStart(event: StartEvent, { adapter, data, grids, init }: RunStartParts): RunStart {
   const { backend, name, software, features, matrices } = adapter;
-  const { digest, source, height, width, channels } = data;
+  const { digest, source, imageOptions, height, width, channels } = data;
   return {
     ...event,
     step: event.resumedFrom,
     time: new Date().toISOString(),
     grids,
-    dataset: { name: data.name, digest, source, height, width, channels, images: data.count },
+    dataset: { name: data.name, digest, source, imageOptions, height, width, channels, images: data.count },
     machine: {
       adapter: { backend, name, software, features, matrices },
       driver: driverVersion(adapter),

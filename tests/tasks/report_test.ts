@@ -117,7 +117,7 @@ reportTest(
     const broken = await page.evaluate(
       "[...document.images].filter(({ naturalWidth }) => naturalWidth === 0).length",
     );
-    assert.deepEqual([await page.locator("img").count(), broken], [4, 0]);
+    assert.deepEqual([await page.locator("img").count(), broken], [5, 0]);
     const overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
     assert.ok(Number(overflow) <= 0, `the page is ${overflow} pixels too wide for a phone`);
   },

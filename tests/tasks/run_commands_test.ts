@@ -4,6 +4,7 @@ import { unetConfigToJson } from "../../lib/model/config.ts";
 import { resolveGrids } from "../../lib/train/options.ts";
 import { resolveSettings, type SettingsOptions } from "../../lib/train/settings.ts";
 import { repeatArguments, runCommands } from "../../tasks/run_commands.ts";
+import { imageOptionsIn } from "../../tasks/data_flags.ts";
 import { otherSettingsOf, readFlags, settingsOf } from "../../tasks/train_flags.ts";
 import { SOFTWARE } from "../support/adapters.ts";
 import { runRecord } from "../support/report.ts";
@@ -42,12 +43,19 @@ Deno.test("the command to repeat a run has its custom network and its grids, and
     await Deno.mkdir(join(directory, "unet"));
     await Deno.writeTextFile(join(directory, "unet/config.json"), JSON.stringify(unetConfigToJson(model)));
     const grids = resolveGrids(SOFTWARE, { sampleEvery: 3, guidance: 1.5 });
-    const dataset = { name: "birds", digest: "0", source: "/home/me/my birds" };
+    const imageOptions = {
+      size: [24, 32],
+      fit: "pad",
+      background: [0, 128, 255],
+      labelColumn: "kind",
+    } as const;
+    const dataset = { name: "birds", digest: "0", source: "/home/me/my birds", imageOptions };
     const run = runRecord({ directory, grids, dataset }, { model });
     const flags = readFlags(repeatArguments(run));
     assert.deepEqual(resolveSettings(await settingsOf(flags), SOFTWARE, SHAPE), run.settings);
     assert.deepEqual(resolveGrids(SOFTWARE, otherSettingsOf(flags)), grids);
     assert.equal(flags.data, "/home/me/my birds");
+    assert.deepEqual(imageOptionsIn(flags), imageOptions);
     assert.match(runCommands(run).repeat!, /--data '\/home\/me\/my birds' /);
   });
 });
