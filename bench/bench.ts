@@ -8,7 +8,7 @@ import type { AdapterDescription, Gpu } from "../lib/gpu/device.ts";
 import { Profiler } from "../lib/gpu/profile.ts";
 import { kernelTarget } from "../lib/graph/compile.ts";
 import { type Precision, prepareMatrices } from "../lib/model/precision.ts";
-import { PRESETS } from "../lib/model/presets.ts";
+import { CIFAR10_PRESETS } from "../lib/model/presets.ts";
 import { type TuneMode, Tuning, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import type { TraceGroup } from "../terminal/profile_trace.ts";
@@ -129,7 +129,7 @@ class Bench {
     this.#networkRate = fma.rate / 10;
     await this.#kernels();
     await this.#models("training", MODELS, (model, batch) => this.#training(model, batch));
-    await this.#models("sampling", PRESETS, (model, batch) => this.#sampling(model, batch));
+    await this.#models("sampling", CIFAR10_PRESETS, (model, batch) => this.#sampling(model, batch));
     const { quick, again } = this.options;
     if (again) return;
     if (measuresPrecisions(this.options, this.#gpu.adapter)) await this.#precisions();

@@ -7,7 +7,7 @@ import { DeviceError } from "../lib/errors.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
 import { kernelTarget } from "../lib/graph/compile.ts";
 import type { UNetConfig } from "../lib/model/config.ts";
-import { presetConfig, PRESETS } from "../lib/model/presets.ts";
+import { CIFAR10_PRESETS, presetConfig } from "../lib/model/presets.ts";
 import { type TuneMode, Tuning, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import type { Reporter } from "../terminal/progress.ts";
@@ -172,7 +172,7 @@ function growthPlans(gpu: Gpu, tuning: Tuning): GrowthPlan[] {
       flops: (channels) => FEW_IMAGES * flopsOf(wide(channels)).step,
       prepare: (channels) => training(wide(channels), FEW_IMAGES),
     },
-    ...PRESETS.map((name): GrowthPlan => {
+    ...CIFAR10_PRESETS.map((name): GrowthPlan => {
       const config = presetConfig(name, CLASSES);
       const { step } = flopsOf(config);
       return {

@@ -6,7 +6,7 @@
 import type { Gpu } from "../lib/gpu/device.ts";
 import { type UNetConfig, unetConfig } from "../lib/model/config.ts";
 import { checkPrecision, type Precision, prepareMatrices } from "../lib/model/precision.ts";
-import { presetConfig, PRESETS } from "../lib/model/presets.ts";
+import { CIFAR10_PRESETS, presetConfig } from "../lib/model/presets.ts";
 import type { Tuning } from "../lib/tuning/tuning.ts";
 import type { Effort, Reference } from "./measure.ts";
 
@@ -14,7 +14,7 @@ import type { Effort, Reference } from "./measure.ts";
 export const CLASSES = 10;
 
 /** Names of the networks, smallest first. */
-export const MODELS: readonly string[] = ["floor", ...PRESETS];
+export const MODELS: readonly string[] = ["floor", ...CIFAR10_PRESETS];
 
 /** Configuration of a network of {@linkcode MODELS}. */
 export function modelConfig(name: string): UNetConfig {

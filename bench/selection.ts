@@ -6,7 +6,7 @@
 import { ConfigError } from "../lib/errors.ts";
 import type { AdapterDescription } from "../lib/gpu/device.ts";
 import { defaultPrecision } from "../lib/model/precision.ts";
-import { PRESETS } from "../lib/model/presets.ts";
+import { CIFAR10_PRESETS } from "../lib/model/presets.ts";
 import { BATCH_SIZES } from "./kernel_rows.ts";
 import { type KernelCase, kernelCases } from "./kernels.ts";
 import { MODELS } from "./models.ts";
@@ -31,7 +31,7 @@ export function checkOnly({ only, quick }: Selection, { software }: AdapterDescr
   const names = [
     ...cases!.map(({ name }) => name), // one list a batch size
     ...MODELS.map((model) => `training ${model}`),
-    ...PRESETS.map((model) => `sampling ${model}`),
+    ...CIFAR10_PRESETS.map((model) => `sampling ${model}`),
     ...IN_MIXED.map(mixedRow),
     ...quick ? [] : [`first step ${firstStepModel(software)}`],
   ];

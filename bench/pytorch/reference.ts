@@ -12,7 +12,7 @@ import { buildProgram } from "../../lib/gpu/program.ts";
 import { ResourceScope } from "../../lib/gpu/memory.ts";
 import { unetConfigToJson } from "../../lib/model/config.ts";
 import { forwardPass, unetParameters } from "../../lib/model/network.ts";
-import { presetConfig, PRESETS } from "../../lib/model/presets.ts";
+import { CIFAR10_PRESETS, presetConfig } from "../../lib/model/presets.ts";
 import type { SafeTensor } from "../../lib/files/dtypes.ts";
 import { encodeSafetensors } from "../../lib/files/safetensors.ts";
 import { CLASSES } from "../models.ts";
@@ -25,7 +25,7 @@ const TIMESTEPS = [17, 871];
 const LABELS = [3, 10];
 
 function describePresets(): Record<string, unknown> {
-  return Object.fromEntries(PRESETS.map((name) => {
+  return Object.fromEntries(CIFAR10_PRESETS.map((name) => {
     const config = presetConfig(name, CLASSES);
     const { forward, step } = networkFlops(config, 1, { path: "tile", subgroupSize: 0 });
     return [name, {

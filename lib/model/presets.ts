@@ -7,10 +7,13 @@ import { ConfigError } from "../errors.ts";
 import { imageSize, type UNetConfig, unetConfig, type UNetOptions } from "./config.ts";
 
 /** Name of a preset. */
-export type PresetName = "tiny" | "small" | "ddpm";
+export type PresetName = "tiny" | "small" | "small-64" | "small-128" | "ddpm";
 
-/** Names of all presets, smallest first. */
-export const PRESETS: readonly PresetName[] = ["tiny", "small", "ddpm"];
+/** Names of all presets, by their numbers of parameters. */
+export const PRESETS: readonly PresetName[] = ["tiny", "small", "small-64", "small-128", "ddpm"];
+
+/** Presets for images of CIFAR-10's size, which are measured and compared. */
+export const CIFAR10_PRESETS: readonly PresetName[] = ["tiny", "small", "ddpm"];
 
 const SHAPES: Readonly<Record<PresetName, UNetOptions>> = {
   // For software adapters: 0.14 GFLOP per image in the forward pass.
@@ -32,6 +35,24 @@ const SHAPES: Readonly<Record<PresetName, UNetOptions>> = {
     attentionHeadDim: 32,
     dropout: 0.1,
   },
+  // For 64 x 64, with attention at 16 x 16: 2.7 GiB of device memory to train at batch 32.
+  "small-64": {
+    sampleSize: 64,
+    blockOutChannels: [64, 128, 128, 256],
+    downBlockTypes: ["DownBlock2D", "DownBlock2D", "AttnDownBlock2D", "DownBlock2D"],
+    upBlockTypes: ["UpBlock2D", "AttnUpBlock2D", "UpBlock2D", "UpBlock2D"],
+    attentionHeadDim: 32,
+    dropout: 0.1,
+  },
+  // For 128 x 128, with attention at 16 x 16 and 8 x 8: 2.9 GiB of device memory to train at batch 16.
+  "small-128": {
+    sampleSize: 128,
+    blockOutChannels: [32, 64, 128, 192, 256],
+    downBlockTypes: ["DownBlock2D", "DownBlock2D", "DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"],
+    upBlockTypes: ["AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"],
+    attentionHeadDim: 32,
+    dropout: 0.1,
+  },
   // The CIFAR-10 model of Ho et al. 2020, appendix B: 35,746,307 parameters without classes.
   ddpm: {
     sampleSize: 32,
@@ -41,6 +62,20 @@ const SHAPES: Readonly<Record<PresetName, UNetOptions>> = {
     dropout: 0.1,
   },
 };
+
+/** Largest images of the presets for a GPU, pixels in all: halfway, in the side, to those of the next. */
+const LARGEST: readonly (readonly [PresetName, number])[] = [["small", 48 ** 2], ["small-64", 96 ** 2]];
+
+/**
+ * The preset that `auto` stands for.
+ *
+ * @param software true for a software adapter
+ * @param size height and width of the images in pixels
+ */
+export function autoPreset(software: boolean, [height, width]: readonly [number, number]): PresetName {
+  if (software) return "tiny";
+  return LARGEST.find(([, pixels]) => height * width <= pixels)?.[0] ?? "small-128";
+}
 
 /** Fewest levels of a preset's network: it halves images twice at least. */
 const MIN_LEVELS = 3;

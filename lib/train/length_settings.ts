@@ -21,7 +21,7 @@ export const LENGTH_SETTINGS: SettingTable<Partial<LengthSettings>> = {
     kind: "whole",
     min: 1,
     max: 1e6,
-    default: { tiny: 5, small: 100, ddpm: 2000 },
+    default: { tiny: 5, small: 100, "small-64": 100, "small-128": 100, ddpm: 2000 },
     null: "as many as the steps take",
     unit: "epochs",
     clears: "steps",

@@ -6,7 +6,7 @@
 import type { PresetName } from "../model/presets.ts";
 import type { ObjectiveSettings } from "./objective_settings.ts";
 import type { OptimizerSettings } from "./optimizer_settings.ts";
-import { usualFlag } from "./setting.ts";
+import { forEachPreset, usualFlag } from "./setting.ts";
 
 /** Name of a recipe. */
 export type RecipeName = "none" | "best";
@@ -21,8 +21,8 @@ export type RecipeSettings = Partial<Omit<ObjectiveSettings, "learnedVariance"> 
 const BEST_OBJECTIVE: RecipeSettings = { objective: "flow", flowTimes: "logit-normal" };
 
 const SETTINGS: Readonly<Record<RecipeName, Readonly<Record<PresetName, RecipeSettings>>>> = {
-  none: { tiny: {}, small: {}, ddpm: {} },
-  best: { tiny: BEST_OBJECTIVE, small: BEST_OBJECTIVE, ddpm: BEST_OBJECTIVE },
+  none: forEachPreset(() => ({})),
+  best: forEachPreset(() => BEST_OBJECTIVE),
 };
 
 /** Settings that belong to an objective. */

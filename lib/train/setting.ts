@@ -173,7 +173,7 @@ export function hasAdapters(value: unknown): value is Readonly<Record<"gpu" | "s
   return typeof value === "object" && value !== null && "software" in value;
 }
 
-/** A setting's default in words, e.g. `tiny 32, small 128, ddpm 128`. */
+/** A setting's default in words, e.g. `tiny 32, small 128, small-64 32, small-128 16, ddpm 128`. */
 export function describeDefault(setting: Setting): string {
   const { default: value, defaultText } = setting;
   if (defaultText !== undefined) return defaultText;

@@ -6,7 +6,7 @@
 import { ConfigError } from "../errors.ts";
 import { imageChannels, unetConfig, unetConfigToJson } from "../model/config.ts";
 import { checkProcessTimes } from "../sampling/network_times.ts";
-import { presetConfig, type PresetName } from "../model/presets.ts";
+import { autoPreset, presetConfig, type PresetName } from "../model/presets.ts";
 import { checkObjective, processOf, withObjective } from "./objective_settings.ts";
 import { recipeSettings } from "./recipes.ts";
 import {
@@ -64,7 +64,7 @@ export function resolveSettings(
   checkGiven(NETWORK_SETTINGS, { preset: requested, model, conditional });
   const { recipe = "none" } = rest;
   checkSetting("recipe", TRAINING_SETTINGS.recipe, recipe);
-  const preset = requested === "auto" ? (software ? "tiny" : "small") : requested;
+  const preset = requested === "auto" ? autoPreset(software, [data.height, data.width]) : requested;
   const classes = conditional ? data.classes : 0;
   const channels = model ? imageChannels(model) : data.channels;
   const selfConditioning = rest.selfConditioning ?? model?.selfConditioning ?? false;

@@ -64,7 +64,7 @@ export interface TrainSettings
 
 /** Settings given by a caller; all have defaults. */
 export interface SettingsOptions extends Partial<Omit<TrainSettings, "preset" | "model">> {
-  /** `auto` takes `small` on a GPU and `tiny` on a software adapter. */
+  /** `auto` takes `tiny` on a software adapter; on a GPU, `small`, or `small-64` or `small-128` for larger images. */
   readonly preset?: PresetName | "auto";
   /** Custom network instead of a preset. `numClassEmbeds` and `dropout` follow the other settings. */
   readonly model?: UNetConfig;
@@ -92,7 +92,7 @@ export const NETWORK_SETTINGS: SettingTable<NetworkOptions> = {
     valueName: "NAME",
     conflicts: ["model"],
     help:
-      `network preset; auto is small on a GPU, and tiny with ${AUTO_SOFTWARE_LIMIT} images on a software adapter`,
+      `network preset; auto is small, small-64 or small-128 on a GPU, by the size of the images, and tiny with ${AUTO_SOFTWARE_LIMIT} images on a software adapter`,
   },
   model: {
     kind: "object",

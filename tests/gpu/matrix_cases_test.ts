@@ -5,7 +5,7 @@ import { MATRIX_CASES } from "../../lib/gpu/matrix_cases.ts";
 import { lowerContext } from "../../lib/graph/compile.ts";
 import { lower } from "../../lib/graph/lower.ts";
 import { recordForward } from "../../lib/model/network.ts";
-import { presetConfig, PRESETS } from "../../lib/model/presets.ts";
+import { CIFAR10_PRESETS, presetConfig } from "../../lib/model/presets.ts";
 import { trainingGraph } from "../../lib/train/device/step_graph.ts";
 import { microNetwork } from "../support/train/micro.ts";
 
@@ -18,7 +18,7 @@ const KIND = /^(.+)_half_matrix_/;
 
 Deno.test("the check of matrix units has each kind of kernel of training and sampling, and no other", () => {
   const configs = [
-    ...PRESETS.map((preset) => presetConfig(preset, 10)),
+    ...CIFAR10_PRESETS.map((preset) => presetConfig(preset, 10)),
     // Heads of two channels begin between vectors.
     microNetwork({ attentionHeadDim: 2 }),
   ];

@@ -11,7 +11,7 @@ import type { Graph } from "../../lib/graph/graph.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
 import type { UNetConfig } from "../../lib/model/config.ts";
 import { recordForward } from "../../lib/model/network.ts";
-import { presetConfig, PRESETS } from "../../lib/model/presets.ts";
+import { CIFAR10_PRESETS, presetConfig } from "../../lib/model/presets.ts";
 import { trainingGraph } from "../../lib/train/device/step_graph.ts";
 import { describeFaults, watchBounds } from "../support/bounds/device.ts";
 import { distinctLaunches, runAlone } from "../support/bounds/launches.ts";
@@ -84,7 +84,7 @@ for (const [on, { target, precision }] of Object.entries(TARGETS)) {
       return check(THOROUGH ? all : [...examplesOf(all), ...others]);
     },
   );
-  for (const preset of PRESETS) {
+  for (const preset of CIFAR10_PRESETS) {
     const name = `no index leaves its tensor in any candidate of ${preset}, on ${on}`;
     Deno.test({ name, ignore: ignore || !THOROUGH }, () => {
       const config = presetConfig(preset, 10, preset === "tiny" ? {} : { sampleSize: 16 });

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { ConfigError } from "../../lib/errors.ts";
-import { lowerContext } from "../../lib/graph/compile.ts";
+import { lowerContext, planLaunches } from "../../lib/graph/compile.ts";
 import { Graph } from "../../lib/graph/graph.ts";
 import { lower } from "../../lib/graph/lower.ts";
 import { unetParameters } from "../../lib/model/network.ts";
-import { presetConfig, PRESETS } from "../../lib/model/presets.ts";
+import { autoPreset, presetConfig, type PresetName, PRESETS } from "../../lib/model/presets.ts";
 import { unet, unetInputs } from "../../lib/model/unet.ts";
+import { trainingGraph } from "../../lib/train/device/step_graph.ts";
+import { PRESET_DEFAULTS } from "../../lib/train/settings.ts";
 
 /** Floating-point operations of the products in one forward pass of one image, 10^9. */
 function forwardGflop(preset: string): number {
@@ -50,7 +52,7 @@ Deno.test("presets take overrides, and a row for no class where they have classe
   assert.throws(() => presetConfig("tiny", 10, { normNumGroups: 7 }), ConfigError);
   assert.throws(
     () => presetConfig("large", 10),
-    /^ConfigError: preset: expected one of tiny, small, ddpm, got "large"$/,
+    /^ConfigError: preset: expected one of tiny, small, small-64, small-128, ddpm, got "large"$/,
   );
 });
 
@@ -68,4 +70,36 @@ Deno.test("a preset has as many levels as the image size can be halved, three at
       /^ConfigError: size: expected multiples of 4, such as 32x64: the network halves images 2 times or more, got "30x64"$/,
     );
   }
+});
+
+/** Bytes on the device of a training step in float32 on a GPU: activations, and weights with gradient, moments and average. */
+function trainingBytes(preset: PresetName): number {
+  const config = presetConfig(preset, 10);
+  const g = trainingGraph({ config, batch: PRESET_DEFAULTS[preset].batch, precision: "float32" });
+  const context = lowerContext(g, { path: "tile", subgroupSize: 32 });
+  const { plan } = planLaunches(g, g.nodes.map((node) => lower(context, node)), context);
+  return plan.bytes + 5 * 4 * unetParameters(config).elements;
+}
+
+Deno.test("presets for larger images fit a laptop's GPU at their default batch", () => {
+  const gibibytes = (preset: PresetName) => trainingBytes(preset) / 2 ** 30;
+  for (const preset of ["small-64", "small-128"] as const) {
+    const planned = gibibytes(preset);
+    assert.ok(planned > 2 && planned < 3, `${preset}: ${planned} GiB`); // of 4, which a display and the images share
+  }
+});
+
+Deno.test("auto is tiny without a GPU, else the preset of the nearest size", () => {
+  assert.equal(autoPreset(true, [128, 128]), "tiny");
+  const sizes: [number, number, PresetName][] = [
+    [28, 28, "small"],
+    [48, 48, "small"],
+    [64, 32, "small"],
+    [64, 64, "small-64"],
+    [96, 96, "small-64"],
+    [64, 160, "small-128"],
+    [128, 128, "small-128"],
+    [256, 256, "small-128"],
+  ];
+  for (const [height, width, preset] of sizes) assert.equal(autoPreset(false, [height, width]), preset);
 });

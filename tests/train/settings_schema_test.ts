@@ -89,7 +89,7 @@ Deno.test("the schema has each setting, its sentence and its default, for each p
 Deno.test("the schema of any table follows from its entries", () => {
   assert.deepEqual(propertySchemas(MADE_UP), {
     layers: {
-      description: "Depth of it (in layers; default: tiny 2, small 3, ddpm 4)",
+      description: "Depth of it (in layers; default: tiny 2, small 3, small-64 3, small-128 3, ddpm 4)",
       type: "integer",
       minimum: 1,
       maximum: 8,

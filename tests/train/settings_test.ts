@@ -104,7 +104,10 @@ Deno.test("an option that is undefined takes its default", () => {
 
 Deno.test("a setting out of range is refused by name, value and what is allowed", () => {
   const cases: [SettingsOptions, string][] = [
-    [{ preset: "huge" as "small" }, 'preset: expected auto, tiny, small or ddpm, got "huge"'],
+    [
+      { preset: "huge" as "small" },
+      'preset: expected auto, tiny, small, small-64, small-128 or ddpm, got "huge"',
+    ],
     [{ epochs: 0 }, "epochs: expected a whole number from 1 to 1000000, got 0"],
     [{ steps: 1.5 }, "steps: expected a whole number from 1 to 1000000000, got 1.5"],
     [{ limit: 0 }, "limit: expected a whole number from 1 to 1000000000, got 0"],

@@ -17,7 +17,7 @@ export const MADE_UP: SettingTable<MadeUp> = {
     kind: "whole",
     min: 1,
     max: 8,
-    default: { tiny: 2, small: 3, ddpm: 4 },
+    default: { tiny: 2, small: 3, "small-64": 3, "small-128": 3, ddpm: 4 },
     unit: "layers",
     clears: "most",
     conflicts: ["most"],
