@@ -54,7 +54,9 @@ export async function readDecodedImages(
     stamp ??= await source.stamp();
     if (stored.stamp === stamp) {
       note(`images of ${source.path}: decoded before, read from ${path}`);
-      stored.dataset.files?.notes.forEach(note);
+      const { layoutNotes = [], notes = [] } = stored.dataset.files ?? {};
+      layoutNotes.forEach(note);
+      for (const message of notes) onProgress({ message, note: true });
       return { ...stored.dataset, source: resolve(source.path) }; // which may have been moved with the file
     }
     stored.dataset.images.close();
