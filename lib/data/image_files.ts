@@ -65,7 +65,12 @@ export async function readImageFiles(
       sink.put(i, image.pixels);
       counts.add(image);
     } catch (error) {
-      if (!(error instanceof DataError) || options.onBadFile !== "skip") throw error;
+      if (!(error instanceof DataError)) throw error;
+      if (options.onBadFile !== "skip") {
+        throw new DataError(`${error.message} (\`onBadFile: "skip"\` leaves such files out)`, {
+          cause: error,
+        });
+      }
       broken.set(i, error);
     }
     if (++done % PROGRESS_EVERY === 0) onProgress({ message, done, total: files.length });
