@@ -78,13 +78,13 @@ export async function* evaluateLikelihood(
   }
 }
 
-function checkSize({ config }: Denoiser, { height, width }: ImageDataset): void {
+function checkSize({ config }: Denoiser, { height, width, channels }: ImageDataset): void {
   const [modelHeight, modelWidth] = imageSize(config);
-  if (modelHeight === height && modelWidth === width && imageChannels(config) === 3) return;
+  if (modelHeight === height && modelWidth === width && imageChannels(config) === channels) return;
   throw new ShapeError(
     `the model is for images of ${modelWidth}x${modelHeight}x${
       imageChannels(config)
-    }, the data has ${width}x${height}x3`,
+    }, the data has ${width}x${height}x${channels}`,
   );
 }
 

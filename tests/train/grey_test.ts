@@ -32,7 +32,10 @@ const model = microNetwork({ sampleSize: [HEIGHT, WIDTH], inChannels: 1, outChan
 Deno.test("a grey data set trains a network of one channel, is resumed, and draws grey images", async () => {
   await inTemporaryDirectory(async (out) => {
     const options = { data, batch: 4, out };
-    const events = await run({ ...options, model, steps: 2, lr: 1e-9, objective: "x0" });
+    const events = await run({ ...options, model, steps: 2, lr: 1e-9, objective: "x0", evaluateEvery: 1 });
+    const [{ bitsPerDimension, images }] = ofType(events, "evaluation");
+    assert.equal(images, HELD);
+    assert.ok(bitsPerDimension > 0 && Number.isFinite(bitsPerDimension), `${bitsPerDimension}`);
     // The network's first estimates are almost 0: the loss is the square of the validation images' values.
     const { valLoss } = endOf(events).history[0];
     assert.ok(Math.abs(valLoss! - (LIGHT / 127.5 - 1) ** 2) < 0.005, `${valLoss}`);
