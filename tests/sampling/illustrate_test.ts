@@ -99,6 +99,17 @@ Deno.test("grey images of a data set become RGB of equal channels; without class
   assert.deepEqual([pixels, metadata], [Uint8Array.of(7, 7, 7, 8, 8, 8), [{ image: 1 }]]);
 });
 
+Deno.test("a grey image gets grey noise", () => {
+  const grey = Uint8Array.from({ length: height * width }, (_, i) => i % 256);
+  const [clean, noisy] = forwardProcess(grey, height, width, schedule, [-1, 500]).map(({ pixels }) => pixels);
+  for (const pixels of [clean!, noisy!]) {
+    assert.equal(pixels.length, 3 * grey.length);
+    assert.ok(pixels.every((value, i) => value === pixels[i - i % 3]));
+  }
+  assert.deepEqual([...clean!].filter((_, i) => i % 3 === 0), [...grey]);
+  assert.notDeepEqual(noisy, clean);
+});
+
 function correlation(a: Float64Array, b: Float64Array): number {
   const mean = (x: Float64Array) => x.reduce((sum, value) => sum + value, 0) / x.length;
   const [ma, mb] = [mean(a), mean(b)];
