@@ -84,5 +84,6 @@ function writeImages(gpu: Gpu, { buffer }: BufferView, images: ImageStore, indic
   for (let first = 0; first < indices.length; first += most) {
     const bytes = wholeWords(images.read(indices.subarray(first, first + most)));
     gpu.device.queue.writeBuffer(buffer, first * images.bytesPerImage, bytes);
+    gpu.device.queue.submit([]); // else the copies of all pieces are kept until the first step
   }
 }
