@@ -6,6 +6,7 @@ import type { DataProgress, ImageDataset } from "../../../lib/data/dataset.ts";
 import { imageDataset } from "../../../lib/data/dataset.ts";
 import { loadImages, type LoadImagesOptions } from "../../../lib/data/load_images.ts";
 import { ConfigError } from "../../../lib/errors.ts";
+import { TEMPORARY_PREFIX } from "../../../lib/files/temporary.ts";
 import { canMount, onSmallDisk } from "../../support/small_disk.ts";
 import { CONTAINERS, type Files, writeContainer } from "../../support/image_trees.ts";
 import { inFolder, makePng, writeFiles } from "../../support/synthetic.ts";
@@ -202,6 +203,16 @@ Deno.test("by default only many or large images are kept, beside their folder, w
     assert.match(moved.notes[0]!, /^images of y\/many: decoded before/);
     assert.equal(dirname(fileOf(moved)), `${folder}/y/.denoise-cache`);
     assert.equal(moved.data.digest, first.data.digest);
+  });
+});
+
+Deno.test("what a killed process left is removed by the next", async () => {
+  await inFolder(async (folder) => {
+    const path = await writeContainer(folder, "folder", PETS);
+    await Deno.mkdir(`${folder}/cache`);
+    await Deno.writeTextFile(`${folder}/cache/${TEMPORARY_PREFIX}x`, "half");
+    fileOf(await load(folder, path));
+    assert.equal([...Deno.readDirSync(`${folder}/cache`)].length, 1);
   });
 });
 
