@@ -54,3 +54,28 @@ Deno.test("a damaged Parquet file is named, wherever it is damaged", async () =>
     }
   });
 });
+
+Deno.test("images of Parquet files are decoded once, and again if one of the files has changed", async () => {
+  await inFolder(async (folder) => {
+    const path = `${folder}/hub`;
+    await Deno.mkdir(path);
+    for (const { name } of Deno.readDirSync(FOLDER)) {
+      if (name.endsWith(".parquet")) await Deno.copyFile(`${FOLDER}/${name}`, `${path}/${name}`);
+    }
+    const first = await load(FOLDER);
+    for (
+      const [note, change] of [[/^decoded images are kept in/], [/: decoded before, read from/], [
+        /anew$/,
+        true,
+      ]] as const
+    ) {
+      const changed = `${path}/train-00000-of-00002.parquet`;
+      if (change) await Deno.utime(changed, new Date(), new Date("2020-02-20"));
+      const told: string[] = [];
+      const data = await load(path, { cache: `${folder}/cache` }, told);
+      assert.deepEqual([data.digest, data.reds], [first.digest, first.reds]);
+      assert.ok(told.some((message) => note.test(message)), told.join("\n"));
+      data.images.close();
+    }
+  });
+});
