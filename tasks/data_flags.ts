@@ -145,7 +145,7 @@ export function addDataFlags(command: TaskCommand, help: string, defaults: DataD
   }
   return command.flag(
     "--image-cache <WHERE>",
-    "where decoded images are kept, to be found at the next start: auto (2,000 images or more, or 256 MiB, in .denoise-cache beside their folder or archive), none, or a directory",
+    "where decoded images are kept for the next start; auto: 2,000 images or more, or 256 MiB, in .denoise-cache beside their folder or archive",
     { value: CACHE, defaultText: "auto" },
   );
 }
