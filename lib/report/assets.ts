@@ -248,7 +248,7 @@ class ChartView {
       }. Arrow keys read values, plus and minus zoom.\`,
     });
     this.legend = element("ul", { class: "legend" });
-    this.position = element("output", { class: "position" });
+    this.position = element("span", { class: "position" });
     this.figure.querySelector("figcaption").append(this.position);
     this.figure.append(this.place, this.legend);
     this.addLogSwitch();
@@ -272,7 +272,7 @@ class ChartView {
 
   addLegend() {
     this.outputs = this.chart.curves.map((curve, i) => {
-      const output = element("output");
+      const output = element("span", { class: "value" });
       const key = element("span", { class: "key", "data-color": curve.color, "data-dash": curve.dash });
       if (curve.look === "faint") key.classList.add("faint");
       const entry = button("", \`Show or hide \${curve.name}\`, () => {
@@ -281,7 +281,7 @@ class ChartView {
         this.plot.setSeries(i + 1, { show: !this.hidden.has(i) });
       });
       entry.setAttribute("aria-pressed", "true");
-      entry.append(key, element("span", {}, curve.name), output);
+      entry.append(key, element("span", { class: "name" }, curve.name), output);
       this.legend.append(element("li", {}, entry));
       return output;
     });
@@ -401,6 +401,12 @@ class ChartView {
     event.preventDefault();
   }
 
+  /** Position and values at the cursor, to be read aloud. */
+  reading() {
+    const values = this.chart.curves.map(({ name }, i) => \`\${name} \${this.outputs[i].textContent}\`);
+    return \`\${this.position.textContent}: \${values.join(", ")}\`;
+  }
+
   /** Moves the cursor to the next point, or at first to the last. */
   moveCursor(by) {
     const [xs] = this.plot.data;
@@ -408,6 +414,7 @@ class ChartView {
     const now = left >= 0 ? nearest(xs, this.plot.posToVal(left, "x")) : xs.length;
     const index = Math.min(Math.max(now + by, 0), xs.length - 1);
     this.plot.setCursor({ left: this.plot.valToPos(xs[index], "x"), top: this.plot.over.clientHeight / 2 });
+    this.view.announce(this.reading());
   }
 }
 
@@ -427,6 +434,8 @@ class View {
     this.shown = null;
     this.onPaper = false;
     this.definitions = charts;
+    this.voice = element("p", { class: "unseen", role: "status" });
+    document.querySelector("#curves").append(this.voice);
     this.measure();
     this.views = charts.map((chart) =>
       new ChartView(document.querySelector(\`[data-chart="\${chart.id}"]\`), chart, this)
@@ -469,6 +478,11 @@ class View {
     const [least, most] = this.whole;
     const by = Math.min(Math.max((to - from) * share, least - from), most - to);
     this.zoom([from + by, to + by]);
+  }
+
+  /** Has a text read aloud: values at the cursor of the keyboard, not those under the mouse. */
+  announce(text) {
+    this.voice.textContent = text;
   }
 
   /** Draws all charts anew. */
@@ -767,6 +781,14 @@ dt {
   margin-top: 1.25rem;
 }
 
+.unseen {
+  position: absolute;
+  width: 1px;
+  height: 1px;
+  overflow: hidden;
+  clip-path: inset(50%);
+}
+
 /* Curves */
 
 .tools,
@@ -897,9 +919,8 @@ input[type="checkbox"] {
   text-decoration: line-through;
 }
 
-.legend output {
+.legend .value {
   font-variant-numeric: tabular-nums;
-  font-size: 0.85rem;
   min-width: 4rem;
 }
 

@@ -94,7 +94,7 @@ function comparisonContent(runs: readonly RunRecord[], charts: readonly Chart[])
       runs.map((run, i) => html`<li>${runLabel(run, i)}: ${ledeOf(run)}</li>`)
     }</ul>`,
     sections: [
-      html`<section aria-label="Final measures">${measuresTable(runs)}</section>`,
+      section("measures", "Final measures", [measuresTable(runs)]),
       differencesSection(runs),
       curvesSection(runs, charts),
       samplesSection(runs),

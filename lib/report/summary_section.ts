@@ -76,7 +76,7 @@ export function measuresTable(runs: readonly RunRecord[]): Html {
     heading: runLabel(run, i),
     cells: [...names.map((name) => measures[i]!.get(name) ?? "–"), stateOf(run)],
   }));
-  return rowTable("Final measures", ["Run", ...names, "State"], rows);
+  return rowTable("Measures of each run at its end", ["Run", ...names, "State"], rows);
 }
 
 /** A run's name with the colour of its curves. */

@@ -38,7 +38,7 @@ reportTest("names, paths and settings of any text are harmless", {}, async () =>
   assert.equal(await page.title(), "Comparison of 2 runs – denoise training report");
   assert.equal(await page.locator(".runs li").count(), 2);
   assert.ok((await page.locator(".runs").textContent())!.includes(HOSTILE));
-  const names = await page.locator('[data-chart="validation-loss"] .legend button > span:nth-child(2)')
+  const names = await page.locator('[data-chart="validation-loss"] .legend .name')
     .allTextContents();
   assert.deepEqual(names, [HOSTILE, `${HOSTILE} 2`]);
   assert.equal(await page.locator("img").count(), 0);

@@ -42,7 +42,7 @@ function drawnPixels(page: Page, chart: string): Promise<number> {
 
 /** Numbers in a chart's legend. */
 async function values(page: Page, chart: string): Promise<string[]> {
-  return await page.locator(`[data-chart="${chart}"] .legend output`).allTextContents();
+  return await page.locator(`[data-chart="${chart}"] .legend .value`).allTextContents();
 }
 
 reportTest(
@@ -70,6 +70,10 @@ reportTest(
     await page.locator('[data-chart="loss"] .plot').press("ArrowLeft");
     await page.locator('[data-chart="loss"] .plot').press("ArrowLeft");
     assert.notEqual((await values(page, "loss"))[0], last[0]);
+    assert.match(
+      (await page.getByRole("status").textContent())!,
+      /^at \d+ optimizer steps: training, by step 0\.\d+, /,
+    );
 
     // A drag zooms all charts, a button shows the whole run again
     const whole = page.getByRole("button", { name: "Show the whole run" });
@@ -147,7 +151,7 @@ reportTest(
   async (page) => {
     assert.equal(await page.locator("h1").textContent(), "Comparison of 2 runs");
     assert.deepEqual(
-      await page.locator('[data-chart="validation-loss"] .legend button > span:nth-child(2)')
+      await page.locator('[data-chart="validation-loss"] .legend .name')
         .allTextContents(),
       ["a", "b"],
     );

@@ -42,7 +42,7 @@ export class ChartView {
       }. Arrow keys read values, plus and minus zoom.`,
     });
     this.legend = element("ul", { class: "legend" });
-    this.position = element("output", { class: "position" });
+    this.position = element("span", { class: "position" });
     this.figure.querySelector("figcaption").append(this.position);
     this.figure.append(this.place, this.legend);
     this.addLogSwitch();
@@ -66,7 +66,7 @@ export class ChartView {
 
   addLegend() {
     this.outputs = this.chart.curves.map((curve, i) => {
-      const output = element("output");
+      const output = element("span", { class: "value" });
       const key = element("span", { class: "key", "data-color": curve.color, "data-dash": curve.dash });
       if (curve.look === "faint") key.classList.add("faint");
       const entry = button("", `Show or hide ${curve.name}`, () => {
@@ -75,7 +75,7 @@ export class ChartView {
         this.plot.setSeries(i + 1, { show: !this.hidden.has(i) });
       });
       entry.setAttribute("aria-pressed", "true");
-      entry.append(key, element("span", {}, curve.name), output);
+      entry.append(key, element("span", { class: "name" }, curve.name), output);
       this.legend.append(element("li", {}, entry));
       return output;
     });
@@ -195,6 +195,12 @@ export class ChartView {
     event.preventDefault();
   }
 
+  /** Position and values at the cursor, to be read aloud. */
+  reading() {
+    const values = this.chart.curves.map(({ name }, i) => `${name} ${this.outputs[i].textContent}`);
+    return `${this.position.textContent}: ${values.join(", ")}`;
+  }
+
   /** Moves the cursor to the next point, or at first to the last. */
   moveCursor(by) {
     const [xs] = this.plot.data;
@@ -202,5 +208,6 @@ export class ChartView {
     const now = left >= 0 ? nearest(xs, this.plot.posToVal(left, "x")) : xs.length;
     const index = Math.min(Math.max(now + by, 0), xs.length - 1);
     this.plot.setCursor({ left: this.plot.valToPos(xs[index], "x"), top: this.plot.over.clientHeight / 2 });
+    this.view.announce(this.reading());
   }
 }

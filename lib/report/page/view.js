@@ -17,6 +17,8 @@ export class View {
     this.shown = null;
     this.onPaper = false;
     this.definitions = charts;
+    this.voice = element("p", { class: "unseen", role: "status" });
+    document.querySelector("#curves").append(this.voice);
     this.measure();
     this.views = charts.map((chart) =>
       new ChartView(document.querySelector(`[data-chart="${chart.id}"]`), chart, this)
@@ -59,6 +61,11 @@ export class View {
     const [least, most] = this.whole;
     const by = Math.min(Math.max((to - from) * share, least - from), most - to);
     this.zoom([from + by, to + by]);
+  }
+
+  /** Has a text read aloud: values at the cursor of the keyboard, not those under the mouse. */
+  announce(text) {
+    this.voice.textContent = text;
   }
 
   /** Draws all charts anew. */
