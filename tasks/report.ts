@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { ConfigError } from "../lib/errors.ts";
 import { REPORT, writeReport } from "../lib/report/write_report.ts";
 
 import { showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
@@ -26,6 +27,8 @@ async function main(args: string[]): Promise<void> {
     })
     .read<{ out?: string }>(args);
   const runs = command.args;
+  const twice = runs.find((run, i) => runs.some((other, j) => j < i && resolve(other) === resolve(run)));
+  if (twice !== undefined) throw new ConfigError("runs", twice, "each directory once");
   const [run] = runs;
   const out = given ?? (runs.length === 1 && run !== undefined ? join(run, REPORT) : COMPARISON);
   await checkWritable("--out", out);

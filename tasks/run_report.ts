@@ -43,9 +43,8 @@ export class RunReport {
   /** Handles an event: writes after an epoch, its samples or its evaluation, but at the next step, when all of them are there. */
   async on(event: TrainEvent): Promise<void> {
     if (NEWS.includes(event.type)) this.#hasNews = true;
-    if (event.type === "start" && event.resumedFrom > 0) this.#hasSteps = true;
+    if (stepsAt(event) > 0) this.#hasSteps = true;
     if (event.type !== "step") return;
-    this.#hasSteps = true;
     if (this.#hasNews && this.#now() - this.#written >= this.#took / SHARE) await this.write();
   }
 
@@ -70,4 +69,10 @@ export class RunReport {
       this.#took = this.#written - began;
     }
   }
+}
+
+/** Optimizer steps done at an event, 0 if it does not say. */
+function stepsAt(event: TrainEvent): number {
+  if (event.type === "start") return event.resumedFrom;
+  return "step" in event ? event.step : 0;
 }

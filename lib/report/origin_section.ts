@@ -4,6 +4,7 @@
  * @module
  */
 import { type Html, html } from "../html.ts";
+import type { ImageFileOptions } from "../data/image_options.ts";
 import { countOf, formatTime } from "./format.ts";
 import { captioned, command, type Fact, factList, section } from "./markup.ts";
 import { lastStart, type RunRecord } from "./run_record.ts";
@@ -25,6 +26,7 @@ export function dataSection(run: RunRecord): Html | undefined {
         ? undefined
         : `${dataset.height} x ${dataset.width} pixels, ${channelsOf(dataset.channels)}`,
     ],
+    ["Fitted", dataset?.imageOptions && fittingInWords(dataset.imageOptions)],
     ["Training", start && countOf(start.trainImages, "image")],
     ["Validation", start && countOf(start.validationImages, "image")],
     ["Classes", classes.length > 0 ? classesInWords(classes) : undefined],
@@ -64,6 +66,12 @@ export function originSection(run: RunRecord): Html | undefined {
     command("Draw images", commands.sample),
     factList(facts),
   ]);
+}
+
+/** Fitting of images of other shapes, and what is under transparent parts. */
+function fittingInWords({ fit = "crop", background = [255, 255, 255] }: ImageFileOptions): string {
+  const colour = `rgb(${background.join(", ")})`;
+  return fit === "pad" ? `pad, with a border of ${colour}` : `${fit}, transparent parts on ${colour}`;
 }
 
 function channelsOf(channels: number | undefined): string {

@@ -10,6 +10,7 @@ import { type Chart, chartsOf, runAxis } from "./charts.ts";
 import { formatTime, formatValue } from "./format.ts";
 import { folded, rowTable, section } from "./markup.ts";
 import { dataSection, originSection } from "./origin_section.ts";
+import { lossesByTimestep } from "./evaluation_section.ts";
 import { forwardSection, reverseSection } from "./process_section.ts";
 import { lastStart, type RunRecord } from "./run_record.ts";
 import { samplesSection, shownSamples } from "./samples_section.ts";
@@ -64,7 +65,7 @@ export function reportHtml(runs: readonly RunRecord[], { charts: library, time }
         <script>${script}</script>
       </body>
     </html>
-  `.text;
+  `.text.trimStart();
 }
 
 interface Content {
@@ -121,6 +122,7 @@ function curvesSection(runs: readonly RunRecord[], charts: readonly Chart[]): Ht
         )
       }</div>`,
     ],
+    ...runs.length === 1 ? runs.map(lossesByTimestep) : [],
     ...runs.map((run) => epochTable(run, runs.length > 1 ? `Epochs of ${run.name}` : "Table of epochs")),
   ]);
 }

@@ -13,7 +13,7 @@ import { readChartLibrary } from "./uplot.ts";
 export const REPORT = "report.html";
 
 /** Limit on the size of all sample grids of a report, in bytes; base64 adds a third. */
-const PICTURE_BYTES = 16 * 2 ** 20;
+const PICTURE_BYTES = 8 * 2 ** 20;
 
 /**
  * Writes a report of a run, or a comparison of several.

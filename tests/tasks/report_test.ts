@@ -71,7 +71,7 @@ reportTest(
     await page.locator('[data-chart="loss"] .plot').press("ArrowLeft");
     assert.notEqual((await values(page, "loss"))[0], last[0]);
     assert.match(
-      (await page.getByRole("status").textContent())!,
+      (await page.locator(".unseen").textContent())!,
       /^at \d+ optimizer steps: training, by step 0\.\d+, /,
     );
 
@@ -182,6 +182,11 @@ Deno.test("a directory that is no run is an error that says what was expected, a
       assert.match(err, message);
       assert.equal(code, 1);
     }
+    const twice = await runTask("report", ["empty", "./empty/"], directory);
+    assert.deepEqual([twice.code, twice.err], [
+      2,
+      'error: runs: expected each directory once, got "./empty/"\n',
+    ]);
     const { code, err } = await runTask("report", [], directory);
     assert.match(err, /missing required argument 'runs'/);
     assert.equal(code, 2);

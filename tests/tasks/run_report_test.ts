@@ -12,7 +12,7 @@ function reportOf(out: string) {
   const printed = { text: "" };
   const stream = { write: (part: string) => printed.text += part };
   const report = new RunReport(createReporter({ mode: "lines", stream }), out, () => clock.ms);
-  const tell = (type: TrainEvent["type"]) => report.on({ type } as TrainEvent);
+  const tell = (type: TrainEvent["type"]) => report.on({ type, step: type === "end" ? 0 : 1 } as TrainEvent);
   return { report, clock, printed, tell };
 }
 

@@ -43,6 +43,9 @@ for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 
         assert.deepEqual([code, err], [exitCode, ""]);
         assert.equal(JSON.parse(out.trim().split("\n").at(-1)!).type, "end");
         await assertSavedWithinEpoch(directory);
+        const report = await Deno.readTextFile(join(directory, "run/report.html"));
+        assert.match(report, /Interrupted after step [\d,]+ of [\d,]+\./);
+        assert.match(report, /deno task train --resume run/);
       });
     },
   );
