@@ -1076,6 +1076,12 @@ tbody td:last-child {
   background: var(--mark);
 }
 
+.notes {
+  padding-left: 1.2rem;
+  font-family: var(--sans);
+  font-size: 0.9rem;
+}
+
 .tag {
   font-size: 0.75rem;
   color: var(--accent);

@@ -4,6 +4,7 @@
  * @module
  */
 import { join } from "node:path";
+import { DATA_SHEET } from "../train/run_directory.ts";
 import type { PictureFile, RunPictures } from "./run_record.ts";
 import { thinEarly } from "./thin.ts";
 
@@ -34,7 +35,7 @@ export async function readPictures(directory: string, limit: number): Promise<Ru
     if (file) samples.push({ ...file, epoch });
   }
   return {
-    data: await picture("data.png"),
+    data: await picture(DATA_SHEET),
     forward: await picture("forward.png"),
     reverse: await picture("reverse.png"),
     animation: await picture("reverse.gif"),

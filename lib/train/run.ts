@@ -11,7 +11,7 @@ import { describeRemedy, findNonFinite } from "./non_finite.ts";
 import type { RunCheckpoints } from "./run_checkpoints.ts";
 import type { RunEvaluation } from "./run_evaluation.ts";
 import { RunGrids } from "./run_grids.ts";
-import { describeStart, type RunStart } from "./run_start.ts";
+import { describeStart } from "./run_start.ts";
 import { Pace, settle } from "../gpu/pace.ts";
 import type { RunParts } from "./run_parts.ts";
 import {
@@ -71,7 +71,8 @@ export class Run {
     const { progress } = this.#plan;
     const checkpoints = this.#checkpoints;
     const start = this.#startEvent();
-    await this.#parts.metrics?.append(this.#describeStart(start));
+    const { gpu: { adapter }, options: { data }, metrics } = this.#parts;
+    await metrics?.append(describeStart(start, { adapter, data, plan: this.#plan }));
     yield start;
     if (trainingIsOver(this.#plan)) this.#warnings.push(describeFinished(this.#plan));
     yield* this.#takeWarnings();
@@ -250,11 +251,6 @@ export class Run {
       ...(file === undefined ? {} : { imageFile: file }),
       classes: options.data.classes,
     };
-  }
-
-  #describeStart(event: StartEvent): RunStart {
-    const { gpu: { adapter }, options: { data }, plan: { grids, progress: { init } } } = this.#parts;
-    return describeStart(event, { adapter, data, grids, init });
   }
 
   /** Stops the run at a non-finite step: saves the last good state, and names the step and the tensor. */

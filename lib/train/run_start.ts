@@ -8,8 +8,10 @@ import type { ImageDataset } from "../data/dataset.ts";
 import { describeBackend } from "../gpu/backend.ts";
 import type { AdapterDescription } from "../gpu/device.ts";
 import { driverVersion } from "../tuning/driver.ts";
-import type { StartEvent } from "./events.ts";
+import { dataEvent } from "./data_event.ts";
+import type { DataEvent, StartEvent } from "./events.ts";
 import type { GridSettings } from "./options.ts";
+import type { RunPlan } from "./run_plan.ts";
 
 /** Machine and software of a run. */
 export interface RunMachine {
@@ -27,12 +29,7 @@ export interface RunMachine {
 }
 
 /** Data of a run, without the images. */
-export interface RunDataset
-  extends
-    Pick<ImageDataset, "name" | "digest" | "source" | "imageOptions" | "height" | "width" | "channels"> {
-  /** Images in all, before `limit` and the split. */
-  readonly images: number;
-}
+export type RunDataset = Omit<DataEvent, "type"> & Pick<ImageDataset, "imageOptions">;
 
 /** First line of a run's metrics, and of each resume in them. */
 export interface RunStart extends Omit<StartEvent, "adapter"> {
@@ -51,20 +48,19 @@ export interface RunStart extends Omit<StartEvent, "adapter"> {
 export interface RunStartParts {
   readonly adapter: AdapterDescription;
   readonly data: ImageDataset;
-  readonly grids: GridSettings;
-  readonly init?: string;
+  readonly plan: RunPlan;
 }
 
 /** Describes the start of a run, or its continuation. */
-export function describeStart(event: StartEvent, { adapter, data, grids, init }: RunStartParts): RunStart {
+export function describeStart(event: StartEvent, { adapter, data, plan }: RunStartParts): RunStart {
   const { backend, name, software, features, matrices } = adapter;
-  const { digest, source, imageOptions, height, width, channels } = data;
+  const { type: _type, ...dataset } = dataEvent(data, plan);
   return {
     ...event,
     step: event.resumedFrom,
     time: new Date().toISOString(),
-    grids,
-    dataset: { name: data.name, digest, source, imageOptions, height, width, channels, images: data.count },
+    grids: plan.grids,
+    dataset: { ...dataset, imageOptions: data.imageOptions },
     machine: {
       adapter: { backend, name, software, features, matrices },
       driver: driverVersion(adapter),
@@ -73,6 +69,6 @@ export function describeStart(event: StartEvent, { adapter, data, grids, init }:
       deno: Deno.version.deno,
       system: `${Deno.build.os} ${Deno.build.arch}`,
     },
-    init,
+    init: plan.progress.init,
   };
 }

@@ -18,7 +18,17 @@ Deno.test("a run's metrics begin with its settings, data and machine, and each r
     assert.deepEqual(starts.map(({ settings }) => settings.epochs), [1, 2]);
     const [{ dataset, machine, time, trainImages }] = starts;
     const { digest } = patternImages(40);
-    assert.deepEqual(dataset, { name: "patterns", digest, height: 8, width: 8, channels: 3, images: 40 });
+    const { name, height, width, channels, images, classes } = dataset;
+    assert.deepEqual([name, dataset.digest, height, width, channels, images], [
+      "patterns",
+      digest,
+      8,
+      8,
+      3,
+      40,
+    ]);
+    assert.deepEqual(classes.map(({ name }) => name), ["first", "second"]);
+    assert.equal(classes.reduce((sum, { train }) => sum + train, 0), trainImages);
     assert.ok(trainImages <= 24);
     assert.ok(machine.adapter.name.length > 0 && machine.webgpu.length > 0 && machine.driver.length > 0);
     assert.deepEqual([machine.denoise, machine.deno], [configuration.version, Deno.version.deno]);
