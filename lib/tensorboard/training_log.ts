@@ -4,6 +4,7 @@
  * @module
  */
 import type {
+  DataEvent,
   EpochEvent,
   EvaluationEvent,
   SamplesEvent,
@@ -33,6 +34,8 @@ export class TrainingLog {
   readonly #options: TrainingLogOptions;
   #file: EventFile | undefined;
   #flushed = 0;
+  /** The run's images. */
+  #data: DataEvent | undefined;
 
   constructor(options: TrainingLogOptions) {
     this.#options = options;
@@ -45,10 +48,13 @@ export class TrainingLog {
    */
   async on(event: TrainEvent): Promise<void> {
     switch (event.type) {
+      case "data":
+        this.#data = event;
+        return;
       case "start": {
         const { resumedFrom } = event;
         this.#file = await EventFile.create(this.#options.directory, { ...this.#options, resumedFrom });
-        this.#add(resumedFrom, settingsValues(event));
+        this.#add(resumedFrom, settingsValues(event, this.#data));
         return await this.#flush();
       }
       case "step":
@@ -120,11 +126,15 @@ function scalars(values: Readonly<Record<string, number | null | undefined>>): S
 }
 
 /** Settings as hyperparameters, and with the run's data and device as a table. */
-function settingsValues(event: StartEvent): SummaryValue[] {
+function settingsValues(event: StartEvent, data: DataEvent | undefined): SummaryValue[] {
   const { settings: { model, ...settings }, adapter, parameters, trainImages, validationImages } = event;
   const { blockOutChannels, layersPerBlock, dropout } = model;
   const run = { ...settings, channels: blockOutChannels, layersPerBlock, dropout };
-  const rows = { ...run, parameters, trainImages, validationImages, adapter };
+  const rows = {
+    ...run,
+    ...data && { data: data.name, digest: data.digest },
+    ...{ parameters, trainImages, validationImages, adapter },
+  };
   const table = Object.entries(rows).map(([name, value]) => `| ${name} | ${inCell(value)} |`);
   return [
     textValue("settings/text_summary", ["| setting | value |", "| --- | --- |", ...table].join("\n")),

@@ -13,6 +13,8 @@ export interface ReadValue {
   readonly scalar?: number;
   /** Of an image. */
   readonly png?: Uint8Array;
+  /** Of a tensor of text. */
+  readonly text?: string;
 }
 
 /** Contents of an event file. */
@@ -32,6 +34,7 @@ export function readEventFile(bytes: Uint8Array): ReadEvents {
       tag: text(value, 1),
       scalar: number(value, 2),
       png: messages(value, 4).map((image) => image.get(4)![0] as Uint8Array)[0],
+      text: messages(value, 8).filter((tensor) => tensor.has(8)).map((tensor) => text(tensor, 8))[0],
     }))
   );
   const restarts = events.filter((event) => event.has(7)).map((event) => number(event, 2)!);

@@ -5,7 +5,7 @@ import { TrainingLog } from "../../lib/tensorboard/training_log.ts";
 import { readEventFile, type ReadEvents } from "../support/event_files.ts";
 import { decodePng } from "../support/read_png.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
-import { run } from "../support/train/micro.ts";
+import { patternImages, run } from "../support/train/micro.ts";
 
 /** Event files of a folder in the order in which TensorBoard reads them. */
 async function filesIn(folder: string): Promise<ReadEvents[]> {
@@ -59,6 +59,12 @@ Deno.test("a run's values are logged by step, and after a resume in a file of th
       assert.ok(samples.length > 0);
       assert.deepEqual(of("samples").map(({ step }) => step), samples.map(({ step }) => step));
       assert.ok(decodePng(of("samples")[0].png!).width >= 16);
+      const [settings] = of("settings/text_summary");
+      for (
+        const row of ["| batch | 8 |", "| data | patterns |", `| digest | ${patternImages(40).digest} |`]
+      ) {
+        assert.ok(settings.text!.includes(row), row);
+      }
       assert.deepEqual(
         values.map(({ tag }) => tag).filter((tag) => /settings|hparams/.test(tag)),
         ["settings/text_summary", "_hparams_/session_start_info", "_hparams_/session_end_info"],
