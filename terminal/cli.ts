@@ -5,7 +5,7 @@
  * @module
  */
 
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
@@ -22,6 +22,12 @@ export interface Value<T> {
   readonly anything?: boolean;
   /** @throws {InvalidArgumentError} if `text` is not allowed */
   readonly parse: (text: string) => T;
+  /**
+   * Checks a value against the earlier ones of a flag that may be repeated.
+   *
+   * @throws {InvalidArgumentError} where they cannot go together
+   */
+  beside?(value: T, earlier: readonly T[]): void;
 }
 
 /** A whole number from `min` to `max`, both included, in decimal digits. */
@@ -120,10 +126,62 @@ export function checked<T>(
   return { allowed, parse };
 }
 
+/** A path with a short name, as {@linkcode namedPath} reads it. */
+export interface NamedPath {
+  readonly name: string;
+  /** Path or URL. */
+  readonly path: string;
+}
+
+const NAME_WORDS = "1 to 64 letters, digits, '.', '_' and '-', the first one a letter or digit";
+
+/**
+ * `[NAME=]PATH`: a path or URL with a short name, by default the last part of the path, with `-` in place of characters that
+ * names don't have. Of a repeated flag, each value needs a name of its own. A path that looks like `NAME=PATH` can be given with its name,
+ * or as `./a=b`.
+ */
+export function namedPath(): Value<NamedPath> {
+  const parse = (text: string): NamedPath => {
+    const [, given, rest] = /^([^=/\\:?#]*)=(.*)$/s.exec(text) ?? [];
+    const path = rest ?? text;
+    const name = given ?? defaultName(path);
+    if (path !== "" && /^[A-Za-z\d][\w.-]{0,63}$/.test(name)) return { name, path };
+    throw new InvalidArgumentError(`Allowed: PATH or NAME=PATH, with a NAME of ${NAME_WORDS}.`);
+  };
+  return {
+    allowed: "any path, with a name where the last part of the path is not to be it",
+    anything: true,
+    parse,
+    beside({ name, path }, earlier) {
+      const other = earlier.find((one) => one.name === name);
+      if (!other) return;
+      const choice = `Give one of ${other.path} and ${path} another name, as NAME=PATH.`;
+      throw new InvalidArgumentError(`The name ${name} is taken. ${choice}`);
+    },
+  };
+}
+
+/** Name by the last part of a path or URL; `model` where that has no letter or digit. */
+function defaultName(path: string): string {
+  const url = /^[a-z]+:\/\//i.test(path) ? URL.parse(path) : null;
+  const last = url ? decodeName(basename(url.pathname)) : basename(resolve(path));
+  return last.replace(/[^\w.-]+/g, "-").replace(/^[^A-Za-z\d]+|-+$/g, "").slice(0, 64) || "model";
+}
+
+function decodeName(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // a percent sign of its own
+  }
+}
+
 /** Options of a flag with a value. */
 export interface FlagOptions<T> {
   readonly value: Value<T>;
   readonly default?: NoInfer<T>;
+  /** The flag may be repeated: its value is the list of all, in their order; undefined (or the default alone) without any. */
+  readonly many?: true;
   /** A command line without the flag is invalid. */
   readonly required?: true;
   /** Shown instead of `default`, if the default depends on something; the flag's value is then undefined. */
@@ -152,9 +210,11 @@ export function helpWidth(
 /**
  * A task's command line. Invalid input is reported on standard error with the flag, the value and what is allowed, or with
  * the most similar flag for an unknown one; then a `CommanderError` is thrown for {@linkcode showErrorAndExit}. A flag given
- * twice is invalid, too: it is unclear which one was meant.
+ * twice is invalid, too, unless it may be repeated: it is unclear which one was meant.
  */
 export class TaskCommand extends Command {
+  readonly #repeatable = new Set<Option>();
+
   /**
    * @param task the task's name, as in `deno task NAME`
    * @param description one sentence on what it does
@@ -192,21 +252,31 @@ export class TaskCommand extends Command {
    * @param flags name and placeholder, e.g. `--epochs <N>`, or `[N]` for an optional value
    */
   flag<T>(flags: string, description: string, options: FlagOptions<T>): this {
-    const { value, unit, defaultText, note: last, conflicts } = options;
+    const { value, unit, defaultText, note: last, conflicts, many = false } = options;
     const notes = value.anything ? [] : [value.allowed];
     if (unit !== undefined) notes.unshift(`in ${unit}`);
     const shown = defaultText ?? options.default;
     if (shown !== undefined) notes.push(`default: ${shown}`);
     if (options.required) notes.push("required");
+    if (many) notes.push("may be repeated");
     if (last !== undefined) notes.push(last);
     const note = notes.length > 0 ? ` (${notes.join("; ")})` : "";
-    const option = new Option(flags, description + note).argParser(value.parse);
+    const all: T[] = [];
+    const collect = (text: string): T[] => {
+      const parsed = value.parse(text);
+      value.beside?.(parsed, all);
+      all.push(parsed);
+      return all;
+    };
+    const option = new Option(flags, description + note).argParser<T | T[]>(many ? collect : value.parse);
+    if (many) this.#repeatable.add(option);
     if (conflicts) option.conflicts([...conflicts]);
     option.makeOptionMandatory(options.required ?? false);
     this.addOption(option);
     // not set by the option, which would show it a second time in the help
     if (options.default !== undefined) {
-      this.setOptionValueWithSource(option.attributeName(), options.default, "default");
+      const value = many ? [options.default] : options.default;
+      this.setOptionValueWithSource(option.attributeName(), value, "default");
     }
     return this;
   }
@@ -220,6 +290,7 @@ export class TaskCommand extends Command {
     super.addOption(option);
     // By default, commander sets the opposite of a `--no-…` flag that is not given; here it stays undefined.
     if (option.negate) this.setOptionValue(option.attributeName(), undefined);
+    if (this.#repeatable.has(option)) return this;
     let given = false;
     this.on(`option:${option.name()}`, () => {
       if (given) {

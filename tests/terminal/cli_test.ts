@@ -1,5 +1,15 @@
 import assert from "node:assert/strict";
-import { describeError, helpWidth, integer, number, oneOf, TaskCommand, text } from "../../terminal/cli.ts";
+import {
+  describeError,
+  helpWidth,
+  integer,
+  type NamedPath,
+  namedPath,
+  number,
+  oneOf,
+  TaskCommand,
+  text,
+} from "../../terminal/cli.ts";
 import { ConfigError, DataError, TrainingError } from "../../lib/errors.ts";
 
 interface Options {
@@ -11,6 +21,8 @@ interface Options {
   resume?: string | true;
   labelDropout: number;
   json?: true;
+  size?: number[];
+  also?: NamedPath[];
 }
 
 /** Runs a command line like that of `train`; what it printed comes back with the values or the error. */
@@ -30,6 +42,8 @@ function run(...args: string[]): { options?: Options; output: string; exitCode?:
     .flag("--resume [DIR]", "go on with a run", { value: text() })
     .flag("--label-dropout <F>", "share of labels left out", { value: number(0, 1), default: 0.1 })
     .flag("--limit <N>", "use so many only", { value: integer(1), unit: "images" })
+    .flag("--size <N>", "sizes to draw", { value: integer(1), many: true })
+    .flag("--also <[NAME=]PATH>", "further models", { value: namedPath(), many: true })
     .switch("--json", "one JSON object a line");
   try {
     return { options: command.read<Options>(args), output };
@@ -99,6 +113,72 @@ Deno.test("a missing value, a repeated flag, a conflict and a stray word fail", 
     /'--epochs <N>' cannot be used with option '--steps <N>'/,
   );
   assert.match(run("small").output, /^error: 'small' belongs to no option\n\(--help/);
+});
+
+Deno.test("a flag that may be repeated has all its values in order, and names the wrong one", () => {
+  assert.deepEqual(run("--size", "3", "--lr", "1", "--size=1", "--size", "3").options?.size, [3, 1, 3]);
+  assert.deepEqual(run("--size", "3").options?.size, [3]);
+  assert.equal(run().options?.size, undefined);
+  assert.match(run("--size", "3", "--size", "x").output, /'--size <N>' argument 'x' is invalid/);
+  assert.match(
+    run("--help").output.replace(/\s+/g, " "),
+    /sizes to draw \(a whole number, 1 or more; may be repeated\)/,
+  );
+  const command = new TaskCommand("train", "").flag("--size <N>", "", {
+    value: integer(1),
+    many: true,
+    default: 4,
+  });
+  assert.deepEqual(command.read(["--size", "5"]), { size: [5] });
+  const other = new TaskCommand("train", "").flag("--size <N>", "", {
+    value: integer(1),
+    many: true,
+    default: 4,
+  });
+  assert.deepEqual(other.read([]), { size: [4] });
+});
+
+Deno.test("a path may have a name, which otherwise is its last part", () => {
+  const named = (text: string) => namedPath().parse(text);
+  for (
+    const [text, name, path] of [
+      ["runs/cats", "cats", "runs/cats"],
+      ["runs/cats/", "cats", "runs/cats/"],
+      ["/a/My run (2)", "My-run-2", "/a/My run (2)"],
+      ["dogs=runs/cats", "dogs", "runs/cats"],
+      ["v1.2_x-Y=runs/a=b", "v1.2_x-Y", "runs/a=b"],
+      ["./a=b", "a-b", "./a=b"],
+      ["/runs/a=b", "a-b", "/runs/a=b"],
+      [
+        "https://example.org/google/ddpm-cat%20256/?a=b",
+        "ddpm-cat-256",
+        "https://example.org/google/ddpm-cat%20256/?a=b",
+      ],
+      ["https://example.org/50%", "50", "https://example.org/50%"],
+      ["cat=https://example.org/a?b=c", "cat", "https://example.org/a?b=c"],
+      ["/", "model", "/"],
+      [`/${"a".repeat(70)}`, "a".repeat(64), `/${"a".repeat(70)}`],
+    ] as const
+  ) {
+    assert.deepEqual(named(text), { name, path });
+  }
+  assert.equal(named("lib/gpu/..").name, "lib");
+  for (const text of ["", "=a", "a=", "-a=b", ".=b", "a b=c", "ä=b", `${"a".repeat(65)}=b`]) {
+    assert.throws(() => named(text), /Allowed: PATH or NAME=PATH, with a NAME of 1 to 64 letters/, text);
+  }
+});
+
+Deno.test("two paths of one name are refused, with what to do", () => {
+  assert.deepEqual(run("--also", "runs/a/ema", "--also", "b=runs/b/ema").options?.also, [
+    { name: "ema", path: "runs/a/ema" },
+    { name: "b", path: "runs/b/ema" },
+  ]);
+  const { output, exitCode } = run("--also", "runs/a/ema", "--also", "runs/b/ema");
+  assert.equal(exitCode, 2);
+  assert.match(
+    output,
+    /'runs\/b\/ema' is invalid. The name ema is taken. Give one of runs\/a\/ema and runs\/b\/ema another name, as NAME=PATH/,
+  );
 });
 
 Deno.test("help shows every flag with its default, unit and range once, and exits 0", () => {
