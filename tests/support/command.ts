@@ -25,14 +25,17 @@ export interface Running {
 /** Root of the project. */
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-/** Arguments of `deno` for `tasks/NAME.ts`: those of `deno task NAME`, without prompts for further permissions. */
+/**
+ * Arguments of `deno` for `tasks/NAME.ts`: those of `deno task NAME`, without prompts for further permissions, and without
+ * the lines about packages that a fresh machine fetches.
+ */
 export function denoArguments(name: string, args: readonly string[]): string[] {
   const tasks: Record<string, { command: string }> = project.tasks;
   const [deno, run, ...rest] = tasks[name.replace("_", ":")].command.split(" ");
   const script = rest.pop()!;
   assert.deepEqual([deno, run, script], ["deno", "run", `tasks/${name}.ts`]);
   const config = `--config=${join(ROOT, "deno.json")}`;
-  return [run, ...rest, "--no-prompt", "--no-check", config, join(ROOT, script), ...args];
+  return [run, ...rest, "--quiet", "--no-prompt", "--no-check", config, join(ROOT, script), ...args];
 }
 
 /** Command for `tasks/NAME.ts` in a directory. */
