@@ -31,7 +31,7 @@ import { loadInception, measureByInception } from "./evaluation/inception.ts";
 import { type Drawing, drawSamples } from "./evaluation/samples.ts";
 import { type Measured, measureSamples, type Measuring, PartTimes } from "./evaluation/measures.ts";
 import { likelihoodSize, type MeasuredLikelihood, measureLikelihood } from "./evaluation/likelihood.ts";
-import { chooseReference, readData } from "./run_data.ts";
+import { chooseReference, readEvaluationData } from "./run_data.ts";
 import { modelDirectory, secondModel, SHIPPED_CLASSIFIER } from "./runs.ts";
 import { showProgress } from "./train.ts";
 
@@ -63,8 +63,7 @@ async function main(args: string[]): Promise<number> {
     const times = new PartTimes();
     const onProgress = showProgress(report);
     const chosen = await chooseReference(flags, directory, model.config);
-    const test = await readData(chosen, onProgress, "test");
-    const train = await readData(chosen, onProgress);
+    const { train, test, heldOut } = await readEvaluationData(chosen, onProgress, onWarning, directory);
     report.stop();
     await interruption.during(async () => {
       const { adapter } = model;
@@ -82,12 +81,12 @@ async function main(args: string[]): Promise<number> {
         const done = likelihood.result?.images ?? 0;
         report.line(
           `the likelihood of ${
-            counted(done, "test image")
+            counted(done, `${heldOut} image`)
           } is kept in ${out}; the same command goes on from there`,
         );
         return;
       }
-      const data = { train: inRgb(train), test: inRgb(test) };
+      const data = { train: inRgb(train), test: inRgb(test), heldOut };
       const { signal } = interruption;
       const measured = await measureSamples({
         directory,
@@ -176,7 +175,7 @@ async function write(
   flags: EvaluateFlags,
   measured: Measured & Pick<EvaluationResult, "inception">,
   drawing: Drawing,
-  { train, test }: Measuring["data"],
+  { train, test, heldOut }: Measuring["data"],
   report: Reporter,
 ): Promise<void> {
   const { height, width } = train;
@@ -186,7 +185,7 @@ async function write(
   const pictures = {
     "samples.png": await firstImages(samples, drawing.count).png(),
     "neighbours.png": await neighbourPicture(neighbours.samples, stored, train, "sample").png(),
-    "neighbours-test.png": await neighbourPicture(neighbours.test, test, train, "test image").png(),
+    "neighbours-test.png": await neighbourPicture(neighbours.test, test, train, `${heldOut} image`).png(),
   };
   const summaryOf = ({ pairs, ...summary }: NearestSummary) => ({
     ...summary,
@@ -215,7 +214,7 @@ async function write(
     const { images, condition } = result.likelihood;
     report.line(
       `bits per dimension ${describeBits(result.likelihood)} (${condition}, ${
-        counted(images, "test image")
+        counted(images, `${json.data.heldOut} image`)
       })`,
     );
   }

@@ -16,7 +16,10 @@ import { checkBatchOptions } from "../lib/data/load_images.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { exists } from "../lib/files/durable.ts";
 import { imageChannels, imageSize } from "../lib/model/config.ts";
-import { readRunData, type RunData } from "../lib/train/run_directory.ts";
+import { readRunData, readRunSplit, type RunData } from "../lib/train/run_directory.ts";
+import { selectImages } from "../lib/train/run_plan.ts";
+import { selectDataset } from "../lib/data/selection.ts";
+import { NoTestImages } from "../lib/data/splits.ts";
 import { DATA_FLAG_NAMES, type DataFlags, describeOption, imageOptionsIn } from "./data_flags.ts";
 
 /** Data set name that `cifar10()` gives to CIFAR-10. */
@@ -43,6 +46,59 @@ export async function readData(
   if (path !== undefined) return await loadImages(path, { ...options, split, onProgress });
   checkBatchOptions(options);
   return await cifar10({ split, onProgress });
+}
+
+/** Images for an evaluation. */
+export interface EvaluationData {
+  /** Images that samples are compared with. */
+  readonly train: ImageDataset;
+  /** Images that the model was not trained on, as far as is known. */
+  readonly test: ImageDataset;
+  /** The split that `test` is. */
+  readonly heldOut: HeldOut;
+}
+
+/** Split whose images stand for images that the model has not seen. */
+export type HeldOut = "test" | "validation";
+
+/**
+ * Reads training and test images. Where the data has no test images, those that the run left for validation take their place, and
+ * are not among the training images; without a run, a tenth by seed 0.
+ *
+ * @param run directory of the model, whose run's split is taken if it was trained on these images
+ * @param onStandIn called with a sentence if validation images take the place of test images
+ * @throws {ConfigError} for an option that is out of its range, or that CIFAR-10 does not take
+ * @throws {DataError} naming the file that is missing or damaged, or if there are too few images to leave out any
+ */
+export async function readEvaluationData(
+  chosen: DataChoice,
+  onProgress: DataProgressListener,
+  onStandIn: (message: string) => void,
+  run?: string,
+): Promise<EvaluationData> {
+  try {
+    const test = await readData(chosen, onProgress, "test");
+    return { train: await readData(chosen, onProgress), test, heldOut: "test" };
+  } catch (error) {
+    if (!(error instanceof NoTestImages)) throw error;
+    const all = await readData(chosen, onProgress);
+    const trainedOn = run === undefined ? undefined : await readRunData(run);
+    const own = trainedOn?.digest === all.digest;
+    const split = own ? await readRunSplit(run!) : undefined;
+    const { train, validation } = selectImages(all, split ?? { limit: null, seed: 0 });
+    if (validation.length === 0) throw error;
+    const count = `${validation.length} validation image${validation.length === 1 ? "" : "s"}`;
+    const caveat = own
+      ? ", which the run was not trained on,"
+      : run === undefined
+      ? ""
+      : ", which the model may have been trained on,";
+    onStandIn(`${chosen.path} has no test images: ${count}${caveat} take their place`);
+    return {
+      ...{ train: selectDataset(all, train), test: selectDataset(all, validation) },
+      heldOut: "validation",
+    };
+  }
 }
 
 /**

@@ -20,7 +20,7 @@ import { Interruption } from "../terminal/interruption.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { createReporter, formatDuration, reporterMode } from "../terminal/progress.ts";
 import { addDataFlags, DATA_FLAG_NAMES, type DataFlags } from "./data_flags.ts";
-import { chooseData, readData } from "./run_data.ts";
+import { chooseData, readEvaluationData } from "./run_data.ts";
 import { showProgress } from "./train.ts";
 
 interface Flags extends DataFlags {
@@ -49,7 +49,10 @@ function readFlags(args: string[]): Flags {
       value: oneOf(PRESET_NAMES),
       defaultText: "base on a GPU, small on a software adapter",
     });
-  return addDataFlags(command, "images and a split of test images, as for `deno task train`")
+  return addDataFlags(
+    command,
+    "images, with a split of test images or a tenth left out, as for `deno task train`",
+  )
     .flag("--epochs <N>", "passes over the images", {
       value: integer(1, 10000),
       unit: "epochs",
@@ -89,8 +92,9 @@ async function main(args: string[]): Promise<number> {
     const preset = flags.preset ?? (gpu.adapter.software ? "small" : "base");
     const onProgress = showProgress(report);
     const chosen = await chooseData(flags);
-    const train = inRgb(await readData(chosen, onProgress));
-    const test = inRgb(await readData(chosen, onProgress, "test"));
+    const onStandIn = (message: string) => report.line(message);
+    const data = await readEvaluationData(chosen, onProgress, onStandIn);
+    const [train, test] = [inRgb(data.train), inRgb(data.test)];
     report.stop();
     if (train.height !== train.width) {
       throw new ConfigError("--size", `${train.height}x${train.width}`, "square images, such as 32");
@@ -125,7 +129,7 @@ async function main(args: string[]): Promise<number> {
       report.line(
         `${
           (100 * accuracy).toFixed(2)
-        } % of the ${test.count} test images are classified right, after ${step} of ` +
+        } % of the ${test.count} ${data.heldOut} images are classified right, after ${step} of ` +
           `${totalSteps} steps in ${formatDuration(seconds)}`,
       );
       report.line(

@@ -12,7 +12,7 @@ import { LABEL_COLUMNS } from "./labels/label_entries.ts";
 import { findLabelFile, LABEL_FILES, readLabelFile } from "./labels/label_file.ts";
 import { type Labelling, withoutClasses } from "./labels/labelling.ts";
 import { byLabelFile, type ReadLabels } from "./labels/match_labels.ts";
-import { findSplits, foldersIn, type Splits } from "./splits.ts";
+import { findSplits, foldersIn, NoTestImages, type Splits } from "./splits.ts";
 import { type FileTree, sortedPaths } from "./tree/file_tree.ts";
 import type { Cifar10Split } from "./official.ts";
 
@@ -56,7 +56,7 @@ export async function readLayout(
   const splits = findSplits(tree);
   if (split === "test" && splits.test === undefined) {
     const where = tree.describe("train");
-    throw new DataError(
+    throw new NoTestImages(
       `${tree.path}: no test images: expected the folders ${where} and ${
         tree.describe("test")
       }, each with one subfolder of ` +

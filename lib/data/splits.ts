@@ -8,6 +8,9 @@ import { DataError } from "../errors.ts";
 import { findLabelFile } from "./labels/label_file.ts";
 import type { FileTree } from "./tree/file_tree.ts";
 
+/** A data set without test images, where they were asked for. */
+export class NoTestImages extends DataError {}
+
 /** Names of split folders, in any case. */
 const SPLITS = {
   train: /^(?:train|training)$/i,

@@ -24,6 +24,7 @@ import { METRICS } from "./metrics.ts";
 import { checkResumedPrecision } from "./run_precision.ts";
 import { RUN_TUNING } from "./run_tuning.ts";
 import { resumeSettings, type SettingsOptions } from "./settings.ts";
+import type { SplitSettings } from "./run_plan.ts";
 import { readTrainer } from "./state.ts";
 
 /** Contact sheet of a run's images, written before its first checkpoint. */
@@ -118,10 +119,22 @@ export async function checkResumedSettings(
  * Data set of the run in a directory; undefined if there is no run that can be read, such as in a model's directory.
  */
 export async function readRunData(directory: string): Promise<RunData | undefined> {
+  const trainer = await readNewestTrainer(directory);
+  return trainer && dataOf(trainer);
+}
+
+/** Settings by which the run in a directory split its images; undefined if there is no run that can be read. */
+export async function readRunSplit(directory: string): Promise<SplitSettings | undefined> {
+  const trainer = await readNewestTrainer(directory);
+  return trainer && { limit: trainer.settings.limit, seed: trainer.settings.seed };
+}
+
+/** State of the run in a directory at its newest checkpoint that can be read. */
+async function readNewestTrainer(directory: string): Promise<ReturnType<typeof readTrainer> | undefined> {
   for (const { step, path } of await listCheckpoints(directory).catch(() => [])) {
     try {
       const file = join(path, TRAINER);
-      return dataOf(readTrainer({ step, path, trainer: parseJson(await readModelFile(file), file) }));
+      return readTrainer({ step, path, trainer: parseJson(await readModelFile(file), file) });
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error;
     }

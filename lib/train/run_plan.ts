@@ -233,10 +233,13 @@ function checkEvaluationSamples(
   throw new ConfigError("evaluationSamples", evaluationSamples, "0 without `evaluateEvery`");
 }
 
-/** Indices of training and validation images; a limit shrinks both in proportion. */
-function selectImages(
+/** Settings that determine a run's training and validation images. */
+export type SplitSettings = Pick<TrainSettings, "limit" | "seed">;
+
+/** Indices of a run's training and validation images; a limit shrinks both in proportion. */
+export function selectImages(
   data: ImageDataset,
-  { limit, seed }: TrainSettings,
+  { limit, seed }: SplitSettings,
 ): { train: Uint32Array; validation: Uint32Array } {
   const { train, validation } = trainingSplit(data, seed);
   if (limit === null || limit >= train.length) return { train, validation };

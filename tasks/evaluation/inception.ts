@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { ImageDataset } from "../../mod.ts";
 import { FEATURE_DIRECTORY } from "../../lib/evaluation/feature_cache.ts";
 import { InceptionV3 } from "../../lib/evaluation/inception/inception_v3.ts";
 import { measureInception } from "../../lib/evaluation/inception/measures.ts";
@@ -11,6 +10,7 @@ import { inceptionReference } from "../../lib/evaluation/inception/reference.ts"
 import { evenSubset } from "../../lib/evaluation/subsets.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import type { Reporter } from "../../terminal/progress.ts";
+import type { EvaluationData } from "../run_data.ts";
 import type { EvaluateFlags } from "./flags.ts";
 import type { InceptionResult } from "./output.ts";
 
@@ -34,7 +34,7 @@ export async function loadInception(
 export async function measureByInception(
   network: InceptionV3,
   samples: Uint8Array,
-  { train, test }: { readonly train: ImageDataset; readonly test: ImageDataset },
+  { train, test, heldOut }: EvaluationData,
   report: Reporter,
   signal: AbortSignal,
 ): Promise<InceptionResult | null> {
@@ -62,7 +62,7 @@ export async function measureByInception(
       digest: network.digest,
       preprocessing: network.preprocessing,
       samples: measureInception(await featuresOf(samples, "samples"), reference),
-      testImages: measureInception(await featuresOf(some, "test images"), reference),
+      testImages: measureInception(await featuresOf(some, `${heldOut} images`), reference),
     };
   } catch (error) {
     if (!signal.aborted) throw error;

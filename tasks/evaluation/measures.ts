@@ -14,6 +14,7 @@ import { evenSubset } from "../../lib/evaluation/subsets.ts";
 import type { Reporter } from "../../terminal/progress.ts";
 import type { EvaluateFlags } from "./flags.ts";
 import type { EvaluationResult } from "./output.ts";
+import type { EvaluationData } from "../run_data.ts";
 import { type Drawing, sameClasses } from "./samples.ts";
 
 /** Seconds of each part of the work. */
@@ -36,7 +37,7 @@ export interface Measuring {
   readonly flags: EvaluateFlags;
   readonly classifier: Classifier;
   readonly drawing: Drawing;
-  readonly data: { readonly train: ImageDataset; readonly test: ImageDataset };
+  readonly data: EvaluationData;
   readonly report: Reporter;
   readonly times: PartTimes;
   readonly signal: AbortSignal;
@@ -53,7 +54,7 @@ export interface Measured extends Omit<EvaluationResult, "inception"> {
  * @returns undefined after an interruption; features that were computed are kept
  */
 export async function measureSamples(
-  { directory, flags, classifier, drawing, data: { train, test }, report, times, signal }: Measuring,
+  { directory, flags, classifier, drawing, data: { train, test, heldOut }, report, times, signal }: Measuring,
 ): Promise<Omit<Measured, "adapter" | "command"> | undefined> {
   const width = classifier.featureCount;
   const { classes } = classifier.config;
@@ -79,7 +80,7 @@ export async function measureSamples(
   try {
     features = await times.time("features", async () => [
       await ofData(train, "training images"),
-      await ofData(test, "test images"),
+      await ofData(test, `${heldOut} images`),
       await shown(drawing.count, "samples", (onBatch) =>
         classifier.run(drawing.images, (done) => {
           signal.throwIfAborted();
@@ -101,7 +102,7 @@ export async function measureSamples(
     const training = featuresOf(ofTrain.features, width);
     return {
       model: { path: directory, digest: drawing.modelDigest, classes: drawing.classes },
-      data: { name: train.name, digest: train.digest, images: train.count },
+      data: { name: train.name, digest: train.digest, images: train.count, heldOut },
       classifier: { digest: classifier.digest, features: width },
       settings: drawing.settings,
       samples: measureImages(ofSamples, classes.length, reference, labels),

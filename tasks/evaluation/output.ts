@@ -14,13 +14,21 @@ import { exists, removeLeftovers, writeDurable } from "../../lib/files/durable.t
 import { Images } from "../../lib/image/images.ts";
 import { counted } from "../../terminal/progress.ts";
 import type { ExportForm } from "./flags.ts";
+import type { HeldOut } from "../run_data.ts";
 import type { ConditionedLikelihood } from "./likelihood.ts";
 import type { Drawing } from "./samples.ts";
 
 /** Result of an evaluation. */
 export interface EvaluationResult {
   readonly model: { readonly path: string; readonly digest: string; readonly classes: readonly string[] };
-  readonly data: { readonly name: string; readonly digest: string; readonly images: number };
+  readonly data: {
+    readonly name: string;
+    readonly digest: string;
+    /** Training images. */
+    readonly images: number;
+    /** Split of the images that stand for images not seen in training. */
+    readonly heldOut: HeldOut;
+  };
   readonly classifier: { readonly digest: string; readonly features: number };
   /** Of sampling. */
   readonly settings: Readonly<Record<string, string | number>>;
@@ -106,7 +114,10 @@ function inceptionRows(result: InceptionResult | null): [string, string, string]
 
 /** Lines of text with the measures. */
 export function summaryLines(result: WrittenResult): string[] {
-  const rows = [["", counted(result.samples.images, "sample"), "test images"], ...tableRows(result)];
+  const rows = [
+    ["", counted(result.samples.images, "sample"), `${result.data.heldOut} images`],
+    ...tableRows(result),
+  ];
   const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
   return rows.map(([name, samples, test]) =>
     `${name!.padEnd(widths[0]!)}  ${samples!.padEnd(widths[1]!)}  ${test}`.trimEnd()
@@ -129,25 +140,26 @@ export function resultPage(
   likelihood: readonly ReportSection[] = [],
 ): string {
   const { model, data, classifier, inception, settings, seconds } = result;
+  const others = `${data.heldOut} images`;
   const sections: ReportSection[] = [
     {
       heading: "Samples against training images",
       text:
         "Distances (smaller is better) and shares in the features of the project's classifier; FID, KID and Inception score, if " +
-        "there are any, in those of InceptionV3. As many test images show how good a score can be.",
-      table: { columns: ["measure", "samples", "test images"], rows: tableRows(result) },
+        `there are any, in those of InceptionV3. As many ${others} show how good a score can be.`,
+      table: { columns: ["measure", "samples", others], rows: tableRows(result) },
     },
     ...likelihood,
     {
       heading: "Nearest training images",
       text:
-        "The samples that are nearest to a training image, and the test images that are: a model that memorises draws " +
-        "samples nearer than test images are. Distances between features are above.",
+        `The samples that are nearest to a training image, and the ${others} that are: a model that memorises draws ` +
+        `samples nearer than ${others} are. Distances between features are above.`,
       pictures: [
         { png: pictures["neighbours.png"], description: "samples and their nearest training images" },
         {
           png: pictures["neighbours-test.png"],
-          description: "test images and their nearest training images",
+          description: `${others} and their nearest training images`,
         },
       ],
     },
@@ -164,7 +176,7 @@ export function resultPage(
       date: new Date().toISOString().slice(0, 10),
       model: model.path,
       "model digest": model.digest,
-      data: `${data.name}, ${data.images} training images`,
+      data: `${data.name}, ${data.images} training images and ${others}`,
       classifier: classifier.digest,
       features: classifier.features,
       ...inception ? { InceptionV3: `${inception.digest}, preprocessing ${inception.preprocessing}` } : {},

@@ -112,3 +112,39 @@ Deno.test("a classifier is trained, a model is evaluated with it, and an interru
     assert.match(fourth.err, /^error: --out: .*samples drawn with other guideWeights, got ".*samples"/);
   });
 });
+
+Deno.test("images without a test split: the run's validation images take the place of test images", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await makeMaterial(directory);
+    await makeSplits(directory);
+    const data = "splits/train"; // 32 images, of which a run leaves 3
+    const own = (args: readonly string[]) => args.map((value) => value === "splits" ? data : value);
+    const scorer = await runTask("train_classifier", own(CLASSIFIER), directory);
+    assert.deepEqual([scorer.code, scorer.err], [0, ""]);
+    assert.match(scorer.out, /^splits\/train has no test images: 3 validation images take their place$/m);
+    assert.match(scorer.out, /% of the 3 validation images are classified right/);
+
+    const train = ["--data", data, "--config", "network.json", "--seed", "5", "--batch", "4", "--steps", "3"];
+    const model = await runTask("train", [...train, "--out", "run"], directory);
+    assert.deepEqual([model.code, model.err], [0, ""]);
+    const evaluate = own(EVALUATE).slice(2).map((value) => value === "4" ? "2" : value);
+    const { code, out, err } = await runTask(
+      "evaluate",
+      [...evaluate, "--images", "4", "--out", "scores"],
+      directory,
+    );
+    assert.deepEqual([code, err], [0, ""]);
+    assert.match(
+      out,
+      /splits\/train has no test images: 3 validation images, which the run was not trained on, take their place/,
+    );
+    assert.match(out, /4 samples +validation images/);
+    assert.match(out, /2 validation images\)$/m);
+    const result = JSON.parse(await Deno.readTextFile(join(directory, "scores/evaluation.json")));
+    assert.deepEqual([result.data.heldOut, result.data.images, result.testImages.images], [
+      "validation",
+      29,
+      3,
+    ]);
+  });
+});

@@ -13,7 +13,7 @@ import { LABEL_COLUMNS } from "../labels/label_entries.ts";
 import { leftOut } from "../labels/label_file.ts";
 import type { ImageLayout, LabelledImage } from "../layout.ts";
 import type { Cifar10Split } from "../official.ts";
-import { type SplitName, splitOfName } from "../splits.ts";
+import { NoTestImages, type SplitName, splitOfName } from "../splits.ts";
 import { type FileContent, sortedPaths } from "../tree/file_tree.ts";
 import { FolderTree } from "../tree/folder_tree.ts";
 import { ParquetFile } from "./parquet_file.ts";
@@ -62,7 +62,7 @@ export class ParquetSource implements ImageSource {
   async layout(split: Cifar10Split, column: string | undefined): Promise<ImageLayout> {
     const bySplit = this.#bySplit();
     if (split === "test" && !bySplit.test) {
-      throw new DataError(
+      throw new NoTestImages(
         `${this.path}: no test images: expected Parquet files whose names begin with train and test`,
       );
     }
