@@ -116,19 +116,24 @@ async function main(args: string[]): Promise<number> {
     const environment = { data, out, gpu, signal, init, resume, classifier, ...otherSettingsOf(flags) };
     let history: readonly EpochRecord[] = [];
     let precision: Precision = "float32";
-    await interruption.during(async () => {
-      for await (
-        const event of train({ ...settings, ...environment, tuningDirectory: TUNING_DIRECTORY })
-      ) {
-        await training.on(event);
-        if (event.type === "data") training.artefacts.push(...await drawSheet(out, data, report));
-        await page.on(event);
-        await board?.on(event);
-        await profile.on(event, report);
-        if (event.type === "start") precision = event.settings.precision;
-        if (event.type === "end") history = event.history;
-      }
-    });
+    try {
+      await interruption.during(async () => {
+        for await (
+          const event of train({ ...settings, ...environment, tuningDirectory: TUNING_DIRECTORY })
+        ) {
+          await training.on(event);
+          if (event.type === "data") training.artefacts.push(...await drawSheet(out, data, report));
+          await page.on(event);
+          await board?.on(event);
+          await profile.on(event, report);
+          if (event.type === "start") precision = event.settings.precision;
+          if (event.type === "end") history = event.history;
+        }
+      });
+    } catch (error) {
+      await page.write(); // how far it came, and why it ended
+      throw error;
+    }
     if (interruption.exitCode === 0) {
       const pictures = await drawPictures({ out, history, data, gpu, report, tune, precision });
       if (await page.write()) pictures.push({ path: page.path, what: "report of the run" });

@@ -11,6 +11,8 @@ export interface RunEnd {
   readonly step: number;
   readonly interrupted: boolean;
   readonly stoppedEarly: boolean;
+  /** Message of the error that ended it. */
+  readonly error?: string;
   /** Seconds of training and validation. */
   readonly seconds: number;
 }

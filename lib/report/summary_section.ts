@@ -29,6 +29,9 @@ export function stateOf(run: RunRecord): string {
   if (end === undefined) {
     return `Not finished when this was written: step ${stepsDone(run).toLocaleString("en-US")}${of}`;
   }
+  if (end.error !== undefined) {
+    return `Ended with an error after step ${end.step.toLocaleString("en-US")}${of}: ${end.error}`;
+  }
   if (end.interrupted) return `Interrupted after step ${end.step.toLocaleString("en-US")}${of}`;
   return end.stoppedEarly ? "Stopped early, as the validation loss fell no more" : "Finished";
 }

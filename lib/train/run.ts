@@ -88,7 +88,9 @@ export class Run {
         else yield* this.#trainStep();
       }
     } catch (error) {
-      throw error instanceof DataError ? await this.#saveBefore(error) : error;
+      const reported = error instanceof DataError ? await this.#saveBefore(error) : error;
+      await this.#logFailure(reported);
+      throw reported;
     }
     this.#clock.lap();
     if (checkpoints && progress.step > this.#resumedFrom && !checkpoints.current) {
@@ -104,6 +106,15 @@ export class Run {
       ...{ type: "end", step, interrupted, stoppedEarly, history: [...history], seconds },
       ...(best ? { best } : {}),
     };
+  }
+
+  /** Ends the log with an error, for readers of a run that stopped. */
+  async #logFailure(error: unknown): Promise<void> {
+    this.#clock.lap();
+    const { step, seconds } = this.#plan.progress;
+    const message = error instanceof Error ? error.message : String(error);
+    const end = { type: "end", step, interrupted: true, stoppedEarly: false, seconds, error: message };
+    await this.#parts.metrics?.append(end);
   }
 
   get #aborted(): boolean {

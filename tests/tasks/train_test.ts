@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { GIF, Image } from "imagescript";
+import { loadLatestCheckpoint, saveCheckpoint } from "../../lib/files/checkpoint.ts";
 import { shownSteps } from "../../lib/sampling/moments.ts";
 import { decodePng } from "../support/read_png.ts";
 import { settingsSchema } from "../../mod.ts";
@@ -196,3 +197,36 @@ async function assertPictures(directory: string, paths: readonly string[]): Prom
     }
   }
 }
+
+Deno.test("a run that ends with an error says so in its log and its report, until it goes on", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await makeMaterial(directory);
+    const out = join(directory, "run");
+    const first = [...TRAINING, "--steps", "2", "--quiet", "--out", "run"];
+    assert.deepEqual(await runTask("train", first, directory), { code: 0, out: "", err: "" });
+    const sound = await loadLatestCheckpoint(out);
+    const weights = sound.trainerTensors.get("raw.conv_out.weight")!.data as Float32Array;
+    const kept = weights.slice();
+    weights.fill(1e30); // with which every loss overflows
+    await saveCheckpoint(out, sound);
+
+    const resume = ["--data", "images", "--resume", "run", "--steps", "4", "--quiet"];
+    const failed = await runTask("train", resume, directory);
+    assert.equal(failed.code, 1);
+    const message = /^error: (step 3: the loss stopped being finite.*)$/m.exec(failed.err)![1]!;
+    const last = async () =>
+      JSON.parse((await Deno.readTextFile(join(out, "metrics.jsonl"))).trimEnd().split("\n").at(-1)!);
+    const { type, interrupted, error } = await last();
+    assert.deepEqual([type, interrupted], ["end", true]);
+    assert.match(error, /^step 3: the loss stopped being finite, first in /);
+    assert.ok(message.startsWith(error.slice(0, 60)));
+    const state = /Ended with an error after step \d of 4: step 3: the loss stopped being finite/;
+    assert.match(await Deno.readTextFile(join(out, "report.html")), state);
+
+    weights.set(kept);
+    await saveCheckpoint(out, sound);
+    assert.deepEqual(await runTask("train", resume, directory), { code: 0, out: "", err: "" });
+    assert.equal((await last()).error, undefined);
+    assert.doesNotMatch(await Deno.readTextFile(join(out, "report.html")), /Ended with an error/);
+  });
+});
