@@ -7,7 +7,8 @@ import { join, resolve } from "node:path";
 import { ConfigError } from "../lib/errors.ts";
 import { REPORT, writeReport } from "../lib/report/write_report.ts";
 
-import { showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
+import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
+import { path } from "../terminal/values.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { runCommands } from "./run_commands.ts";
@@ -22,7 +23,7 @@ async function main(args: string[]): Promise<void> {
   ).argument("<runs...>", "directories of runs").usage("[options] RUN...");
   const { out: given } = command
     .flag("--out <FILE>", "file to write", {
-      value: text(),
+      value: path(),
       defaultText: `${REPORT} in the run's directory; for several runs ${COMPARISON} here`,
     })
     .read<{ out?: string }>(args);

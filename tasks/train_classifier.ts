@@ -14,7 +14,8 @@ import {
 } from "../lib/evaluation/classifier/presets.ts";
 import { type ClassifierSettings, trainClassifier } from "../lib/evaluation/classifier/training.ts";
 import { shellQuote } from "../lib/shell.ts";
-import { integer, number, oneOf, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
+import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
+import { integer, number, oneOf, path } from "../terminal/values.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { Interruption } from "../terminal/interruption.ts";
 import { checkWritable } from "../terminal/pictures.ts";
@@ -69,7 +70,7 @@ function readFlags(args: string[]): Flags {
     })
     .flag("--seed <N>", "random seed", { value: integer(0), default: CLASSIFIER_DEFAULTS.seed })
     .flag("--out <DIR>", "directory of the classifier; an old one is replaced", {
-      value: text(),
+      value: path(),
       default: "classifier",
     })
     .switch("--quiet", "print only errors")

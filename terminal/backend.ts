@@ -9,7 +9,8 @@ import { DenoiseError } from "../lib/errors.ts";
 import { type Backend, BACKENDS, chooseBackend, type DawnToggle } from "../lib/gpu/backend.ts";
 import { dawnBinary, probeDawn } from "../lib/gpu/dawn/probe.ts";
 import { permissionFlag } from "../lib/process.ts";
-import { type FlagOptions, oneOf } from "./cli.ts";
+import type { FlagOptions } from "./cli.ts";
+import { oneOf } from "./values.ts";
 import { complain } from "./output.ts";
 import { exitCodeOf } from "./signals.ts";
 
