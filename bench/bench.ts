@@ -30,7 +30,8 @@ import {
 } from "./models.ts";
 import { networkFlops } from "./operations.ts";
 import { IN_MIXED, measurePrecisions } from "./precisions.ts";
-import { type BenchReport, newProfile, newReport } from "./report.ts";
+import { type BenchReport, newReport } from "./report.ts";
+import { newProfile } from "../terminal/profile_table.ts";
 import { buildSampler, measureSampling } from "./sampling.ts";
 import {
   checkOnly,

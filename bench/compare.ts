@@ -7,7 +7,8 @@ import { ConfigError } from "../lib/errors.ts";
 import type { TrainingRow } from "./training.ts";
 import type { SamplingRow } from "./sampling.ts";
 import { networkName } from "./models.ts";
-import { type BenchReport, figure, percent, table } from "./report.ts";
+import type { BenchReport } from "./report.ts";
+import { figure, percent, table } from "../terminal/table.ts";
 
 /** Options of {@linkcode compareReports}. */
 export interface CompareOptions {

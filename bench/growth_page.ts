@@ -5,7 +5,8 @@
  */
 import type { Growth, GrowthPoint, GrowthSeries } from "./growth.ts";
 import { markdownTable, wrap } from "./markdown.ts";
-import { figure, headLines } from "./report.ts";
+import { headLines } from "./report.ts";
+import { figure } from "../terminal/table.ts";
 
 /** Power law and line fitted to a series. */
 export interface GrowthFit {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { LimitRates } from "./report.ts";
+import type { LimitRates } from "../terminal/profile_table.ts";
 
 /**
  * LimitingRate that a kernel's share refers to: the rate of multiply-add in float32, that of matrix units (tensor cores) with float16

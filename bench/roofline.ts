@@ -22,7 +22,7 @@ import { normScratchBytes, optimizerLaunches } from "../lib/train/device/optimiz
 import { trainingGraph } from "../lib/train/device/step_graph.ts";
 import { efficiencyOf, type Family, familyOf, PEAKS } from "./kernel_families.ts";
 import { measuredNetwork, modelConfig, networkName } from "./models.ts";
-import type { LimitRates, Profile } from "./report.ts";
+import type { LimitRates, Profile } from "../terminal/profile_table.ts";
 
 /** A dispatch and what it has to do. */
 export interface KernelWork {

@@ -6,7 +6,7 @@
 import { FAMILIES } from "./kernel_families.ts";
 import { bulletList, markdownTable, wrap } from "./markdown.ts";
 import type { BenchReport } from "./report.ts";
-import { figure } from "./report.ts";
+import { figure } from "../terminal/table.ts";
 import { inPrecision } from "../lib/model/precision.ts";
 import { DISPATCH_SECONDS, type Roofline, type RooflineRow, type RooflineWork } from "./roofline.ts";
 

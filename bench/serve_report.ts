@@ -4,7 +4,8 @@
  * @module
  */
 import type { Environment } from "./environment.ts";
-import { figure, headLines, skippedLines, table } from "./report.ts";
+import { headLines, skippedLines } from "./report.ts";
+import { figure, table } from "../terminal/table.ts";
 import type { MemorySample } from "./serve_memory.ts";
 
 /** Throughput and latency at a number of concurrent clients. */

@@ -8,6 +8,7 @@ import { samplerNames } from "../lib/diffusion/sampler.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { DAWN_TOGGLES } from "../lib/gpu/backend.ts";
 import { PRECISIONS } from "../lib/model/precision.ts";
+import { commandLine } from "../lib/program.ts";
 import { TUNE_MODES } from "../lib/tuning/tuning.ts";
 import { parseWebhookHost } from "./jobs/webhooks/target.ts";
 import { type ServerSettings, settingRanges } from "./settings.ts";
@@ -69,7 +70,11 @@ export function parseSettings(json: string | undefined): ServerSettings {
   try {
     value = JSON.parse(json ?? "");
   } catch {
-    throw new ConfigError("settings", json, "one JSON object; start the server with `deno task serve`");
+    throw new ConfigError(
+      "settings",
+      json,
+      `one JSON object; start the server with \`${commandLine("serve")}\``,
+    );
   }
   const { success, data, error } = schema.safeParse(value);
   if (success) return data;

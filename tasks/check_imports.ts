@@ -24,6 +24,7 @@ const ROOMS: readonly Room[] = [
   { path: "lib/html.ts", floor: 1, browser: true },
   { path: "lib/process.ts", floor: 1 },
   { path: "lib/pickle/", floor: 1, browser: true },
+  { path: "lib/program.ts", floor: 2, browser: true },
   { path: "lib/random.ts", floor: 2, browser: true },
   { path: "lib/shell.ts", floor: 1, browser: true },
   { path: "lib/suggest.ts", floor: 1, browser: true },
@@ -69,13 +70,13 @@ const ROOMS: readonly Room[] = [
   { path: "bundle/", floor: 22 },
   { path: "tasks/", floor: 23 },
   { path: "tests/reference/", floor: 0, sees: [] },
-  { path: "examples/", floor: 12, sees: ["mod.ts"] },
-  { path: "tests/", floor: 24 },
-  { path: "bench/pytorch/", floor: 25 },
+  { path: "cli.ts", floor: 24 },
+  { path: "tests/", floor: 25 },
+  { path: "bench/pytorch/", floor: 26 },
 ];
 
 const ROOT = new URL("../", import.meta.url);
-const FOLDERS = ["bench", "bundle", "examples", "kernels", "lib", "server", "tasks", "terminal", "tests"];
+const FOLDERS = ["bench", "bundle", "kernels", "lib", "server", "tasks", "terminal", "tests"];
 
 /** A module of the project. */
 export interface Module {
@@ -241,7 +242,7 @@ function relative(specifier: string): string {
 
 async function* sourceFiles(folder?: string): AsyncGenerator<string> {
   if (folder === undefined) {
-    yield "mod.ts";
+    yield* ["mod.ts", "cli.ts"];
     // Git does not keep empty folders, so some may be missing.
     for await (const { name } of Deno.readDir(ROOT)) if (FOLDERS.includes(name)) yield* sourceFiles(name);
     return;

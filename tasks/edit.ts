@@ -12,9 +12,9 @@ import { changeClass } from "../lib/sampling/edits/class_change.ts";
 import { interpolateImages, interpolateSeeds } from "../lib/sampling/edits/interpolation.ts";
 import { imageForEdit, maskOfPicture } from "../lib/sampling/edits/picture.ts";
 import { continueOnBackend } from "../terminal/backend.ts";
-import { showErrorAndExit } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { createReporter, reporterMode } from "../terminal/progress.ts";
+import { runToExit, type Task } from "../terminal/task.ts";
 import { fetchDrawingModels, findDrawingModel, showModel, stepProgress } from "./drawing_model.ts";
 import {
   DEFAULT_FRAMES,
@@ -108,10 +108,10 @@ function countOf(kind: EditName, { frames = DEFAULT_FRAMES, count = DEFAULT_COUN
   return { seeds: frames, images: frames, invert: 1, image: count }[kind];
 }
 
-async function main(args: string[]): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
   const flags = readEditFlags(args);
   await fetchDrawingModels(flags);
-  const ended = await continueOnBackend("edit", flags.backend);
+  const ended = await continueOnBackend("edit", args, flags.backend);
   if (ended !== undefined) return ended;
   const kind = editKind(flags);
   await checkTargets(flags);
@@ -152,10 +152,7 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await main(Deno.args));
-  } catch (error) {
-    showErrorAndExit(error, EDIT_FLAG_OF);
-  }
-}
+/** `deno task edit`. */
+export const editTask: Task = { main, flags: EDIT_FLAG_OF };
+
+if (import.meta.main) await runToExit(editTask, Deno.args);

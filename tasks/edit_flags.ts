@@ -1,15 +1,15 @@
 /**
- * Flags of `deno task edit`.
+ * Flags of `${commandLine("edit")}`.
  *
  * @module
  */
 import { markovSamplers } from "../lib/diffusion/sampler.ts";
 import { ConfigError } from "../lib/errors.ts";
+import { commandLine } from "../lib/program.ts";
 import { MAX_RESAMPLINGS } from "../lib/sampling/edits/image_edit.ts";
 import { RESAMPLING_SAMPLER } from "../lib/sampling/request.ts";
 import { shellQuote } from "../lib/shell.ts";
-import { type FlagNames, TaskCommand } from "../terminal/cli.ts";
-import { checked, integer, listSchema, number, path, pathInFolder, text } from "../terminal/values.ts";
+import { checked, type FlagNames, integer, number, TaskCommand, text } from "../terminal/cli.ts";
 import { addPictureFlags, type PictureFlags } from "./picture_output.ts";
 import {
   addDeviceFlags,
@@ -43,11 +43,11 @@ const DESCRIPTION =
   "Draws images from given ones: image to image, inpainting, interpolation, change of class.";
 
 const EXAMPLES = `\
-Image to image: deno task edit --image cat.png --class dog --strength 0.6
-Inpainting:     deno task edit --image cat.png --mask mask.png --class cat
-Class change:   deno task edit --image cat.png --invert --from cat --class dog
-Two seeds:      deno task edit --seeds 1,2 --class ship --frames 8
-Two images:     deno task edit --images a.png,b.png --frames 8
+Image to image: ${commandLine("edit")} --image cat.png --class dog --strength 0.6
+Inpainting:     ${commandLine("edit")} --image cat.png --mask mask.png --class cat
+Class change:   ${commandLine("edit")} --image cat.png --invert --from cat --class dog
+Two seeds:      ${commandLine("edit")} --seeds 1,2 --class ship --frames 8
+Two images:     ${commandLine("edit")} --images a.png,b.png --frames 8
 
 --seeds, --invert and --images need samplers that add no noise. --invert and --images first go from the image back to its \
 noise, with 50 evaluations each way unless --steps is given. --images draws without guidance unless --guidance is given.`;
@@ -62,7 +62,7 @@ export function readEditFlags(args: readonly string[]): EditFlags {
       "--image <FILE>",
       "the image to edit: a PNG, JPEG, WebP or GIF of any size, cropped to the centre",
       {
-        value: path(),
+        value: text(),
         defaultText: "none",
       },
     )
@@ -70,21 +70,16 @@ export function readEditFlags(args: readonly string[]): EditFlags {
       "--mask <FILE>",
       "what to draw anew, a picture of the image's size: white; black is kept, grey blends",
       {
-        value: path(),
+        value: text(),
         defaultText: "everything",
       },
     )
     .flag("--images <FILE,FILE>", "two images to draw images between", {
-      value: checked("two files, separated by a comma", parseFiles, {
-        schema: listSchema({ type: "string", minLength: 1 }, 2, 2),
-        inFolder: pathInFolder,
-      }),
+      value: checked("two files, separated by a comma", parseFiles),
       defaultText: "none",
     })
     .flag("--seeds <N,N>", "two seeds to draw images between", {
-      value: checked("two different seeds of 0 or more, such as 1,2", parseSeeds, {
-        schema: listSchema({ type: "integer", minimum: 0 }, 2, 2),
-      }),
+      value: checked("two different seeds of 0 or more, such as 1,2", parseSeeds),
       defaultText: "none",
     })
     .flag("--frames <N>", "images of an interpolation, both ends included", {

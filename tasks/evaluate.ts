@@ -8,7 +8,6 @@ import { DDPM, type ImageDataset } from "../mod.ts";
 import { inRgb } from "../lib/data/rgb_images.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { describeBits, likelihoodSections } from "../lib/evaluation/likelihood_report.ts";
-import { shellQuote } from "../lib/shell.ts";
 import { Classifier } from "../lib/evaluation/classifier/classifier.ts";
 import { MemoryImages } from "../lib/data/image_store.ts";
 import { type NearestSummary, neighbourPicture } from "../lib/evaluation/memorisation.ts";
@@ -17,14 +16,15 @@ import { writeDurable } from "../lib/files/durable.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
 import { Images } from "../lib/image/images.ts";
 import { imageSize } from "../lib/model/config.ts";
+import { commandLine } from "../lib/program.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { Interruption } from "../terminal/interruption.ts";
-import { showErrorAndExit } from "../terminal/cli.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { counted, createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
 import { showTuning } from "../terminal/tuning.ts";
+import { runToExit, type Task } from "../terminal/task.ts";
 import { EVALUATE_FLAGS, type EvaluateFlags, readEvaluateFlags } from "./evaluation/flags.ts";
 import { type EvaluationResult, exportSamples, resultPage, summaryLines } from "./evaluation/output.ts";
 import { loadInception, measureByInception } from "./evaluation/inception.ts";
@@ -35,7 +35,7 @@ import { chooseReference, readEvaluationData } from "./run_data.ts";
 import { modelDirectory, secondModel, SHIPPED_CLASSIFIER } from "./runs.ts";
 import { showProgress } from "./train.ts";
 
-async function main(args: string[]): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
   const flags = readEvaluateFlags(args);
   const report = createReporter({ mode: reporterMode(flags) });
   const directory = await modelDirectory(flags.model, flags.variant);
@@ -108,7 +108,7 @@ async function main(args: string[]): Promise<number> {
           () => measureByInception(network, drawing.images, data, report, signal),
         )
         : null;
-      const command = ["deno task evaluate", ...args.map(shellQuote)].join(" ");
+      const command = commandLine("evaluate", args);
       const result = { ...measured, inception, adapter, command, likelihood: likelihood?.result };
       await write(out, flags, result, drawing, data, report);
     });
@@ -232,10 +232,7 @@ function firstImages(
   return new Images(images.slice(0, shown * height * width * 3), shown, height, width).grid();
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await main(Deno.args));
-  } catch (error) {
-    showErrorAndExit(error, EVALUATE_FLAGS);
-  }
-}
+/** `deno task evaluate`. */
+export const evaluateTask: Task = { main, flags: EVALUATE_FLAGS };
+
+if (import.meta.main) await runToExit(evaluateTask, Deno.args);

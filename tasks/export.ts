@@ -9,10 +9,11 @@ import { processFromDiffusers } from "../lib/diffusion/trained_process.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { EXPORT_PRECISIONS, exportModel, type ExportPrecision } from "../lib/files/export.ts";
 import { SIGMA_RANGE } from "../lib/model/ema_profiles.ts";
-import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
-import { number, oneOf, path, text } from "../terminal/values.ts";
+import { commandLine } from "../lib/program.ts";
+import { number, oneOf, TaskCommand, text } from "../terminal/cli.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { counted, createReporter, reporterMode } from "../terminal/progress.ts";
+import { runToExit, type Task } from "../terminal/task.ts";
 import { MODEL_HELP, modelDirectory, VARIANT_HELP } from "./runs.ts";
 
 interface Flags {
@@ -30,20 +31,20 @@ const NOTES = `\
 Python's diffusers can open the directory, too: DDPMPipeline.from_pretrained(DIR) for an unconditional model, and \
 UNet2DModel.from_pretrained(DIR, subfolder="unet") for any model.`;
 
-function readFlags(args: string[]): Flags {
+function readFlags(args: readonly string[]): Flags {
   return new TaskCommand(
     "export",
     "Exports a model for sampling, without the training state, as a diffusers pipeline directory.",
   )
     .flag("--model <PATH>", MODEL_HELP, {
-      value: path(),
+      value: text(),
       defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
     })
     .flag("--variant <NAME>", VARIANT_HELP, {
       value: text(),
       defaultText: "the one in full precision, else the most precise",
     })
-    .flag("--out <DIR>", "new directory for the model", { value: path(), default: "model" })
+    .flag("--out <DIR>", "new directory for the model", { value: text(), default: "model" })
     .flag("--precision <TYPE>", "storage type of the weights; float16 halves the size", {
       value: oneOf(EXPORT_PRECISIONS),
       default: "float16",
@@ -66,14 +67,14 @@ function readFlags(args: string[]): Flags {
     )
     .flag("--spacing <NAME>", "spacing of the noise levels for --sampler", {
       value: oneOf(spacingNames),
-      defaultText: "as `deno task sample` spaces them with that sampler",
+      defaultText: `as \`${commandLine("sample")}\` spaces them with that sampler`,
     })
     .switch("--quiet", "print only errors")
     .notes(NOTES)
     .read<Flags>(args);
 }
 
-async function main(args: string[]): Promise<void> {
+async function main(args: readonly string[]): Promise<void> {
   const flags = readFlags(args);
   const report = createReporter({ mode: reporterMode(flags) });
   await checkWritable("--out", flags.out, true);
@@ -104,17 +105,17 @@ async function main(args: string[]): Promise<void> {
   }
 }
 
-if (import.meta.main) {
-  try {
-    await main(Deno.args);
-  } catch (error) {
-    showErrorAndExit(error, {
-      out: "--out",
-      variant: "--variant",
-      emaSigma: "--ema-sigma",
-      emaProfiles: "--ema-profiles",
-      sampler: "--sampler",
-      spacing: "--spacing",
-    });
-  }
-}
+/** `deno task export`. */
+export const exportTask: Task = {
+  main,
+  flags: {
+    out: "--out",
+    variant: "--variant",
+    emaSigma: "--ema-sigma",
+    emaProfiles: "--ema-profiles",
+    sampler: "--sampler",
+    spacing: "--spacing",
+  },
+};
+
+if (import.meta.main) await runToExit(exportTask, Deno.args);

@@ -4,9 +4,9 @@
  * @module
  */
 import { fetchModel, MODEL_CACHE } from "../lib/remote/fetch_model.ts";
-import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
-import { text } from "../terminal/values.ts";
+import { TaskCommand, text } from "../terminal/cli.ts";
 import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
+import { runToExit, type Task } from "../terminal/task.ts";
 import { VARIANT_HELP } from "./runs.ts";
 
 interface Flags {
@@ -19,7 +19,7 @@ interface Flags {
 const NOTES = `\
 With #sha256=… at its end, a URL names weights of that digest only. An interrupted download goes on when called again.`;
 
-function readFlags(args: string[]): Flags {
+function readFlags(args: readonly string[]): Flags {
   return new TaskCommand("fetch", `Fetches a model from a URL into ${MODEL_CACHE}/.`)
     .flag("--model <URL>", "a directory or a file of weights, as --model of the other tasks takes it", {
       value: text(),
@@ -35,7 +35,7 @@ function readFlags(args: string[]): Flags {
     .read<Flags>(args);
 }
 
-async function main(args: string[]): Promise<void> {
+async function main(args: readonly string[]): Promise<void> {
   const { model, variant, reload, quiet } = readFlags(args);
   const report = createReporter({ mode: reporterMode({ ...quiet ? { quiet } : {} }) });
   try {
@@ -62,10 +62,7 @@ function progress(report: Reporter): (file: string, received: number, total: num
   };
 }
 
-if (import.meta.main) {
-  try {
-    await main(Deno.args);
-  } catch (error) {
-    showErrorAndExit(error, { model: "--model", variant: "--variant" });
-  }
-}
+/** `deno task fetch`. */
+export const fetchTask: Task = { main, flags: { model: "--model", variant: "--variant" } };
+
+if (import.meta.main) await runToExit(fetchTask, Deno.args);

@@ -7,7 +7,7 @@ import type { Gpu } from "../lib/gpu/device.ts";
 import { Profiler, type ProfilerOptions } from "../lib/gpu/profile.ts";
 import { writeDurable } from "../lib/files/durable.ts";
 import type { TrainEvent } from "../mod.ts";
-import { BYTES_NOTE, newProfile, profileLines } from "../bench/report.ts";
+import { BYTES_NOTE, newProfile, profileLines } from "../terminal/profile_table.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { chromeTrace, type TraceGroup } from "../terminal/profile_trace.ts";
 import type { Reporter } from "../terminal/progress.ts";

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
-import { oneOf } from "../terminal/values.ts";
+import { oneOf, showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
 import { QUALITY_FLAGS } from "./quality/flags.ts";
 import { compareRecipes } from "./quality/recipes.ts";
 import { compareSamplers } from "./quality/samplers.ts";

@@ -4,12 +4,12 @@
  *
  * @module
  */
-import { fileURLToPath } from "node:url";
 import project from "../deno.json" with { type: "json" };
 import { CheckpointError } from "../lib/errors.ts";
+import { commandLine } from "../lib/program.ts";
 import { cachedModel, MODEL_CACHE } from "../lib/remote/fetch_model.ts";
 import { isModelUrl } from "../lib/remote/model_url.ts";
-import { shellQuote } from "../lib/shell.ts";
+import { moduleArguments } from "../terminal/modules.ts";
 
 /**
  * Directory of a model in the cache, which is fetched first if it is not there and this process may start programs.
@@ -23,7 +23,7 @@ export async function modelFromUrl(url: string, variant?: string): Promise<strin
   const cached = await cachedModel(url, { variant });
   if (cached) return cached.path;
   const flags = ["--model", url, ...variant === undefined ? [] : ["--variant", variant]];
-  const command = ["deno", "task", "fetch", ...flags].map(shellQuote).join(" ");
+  const command = commandLine("fetch", flags);
   if (Deno.permissions.querySync({ name: "run" }).state !== "granted") {
     throw new CheckpointError(`${url} is not in ${MODEL_CACHE}; fetch it first: ${command}`);
   }
@@ -42,6 +42,5 @@ export async function fetchNamedModel(model: string | undefined, variant?: strin
 export function fetchArguments(flags: readonly string[]): string[] {
   const [, run, ...options] = project.tasks.fetch.command.split(" ");
   const script = options.pop()!; // `deno run … SCRIPT`
-  const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
-  return [run!, "--no-prompt", ...options, `--config=${path("deno.json")}`, path(script), ...flags];
+  return [run!, "--no-prompt", ...options, ...moduleArguments(script), ...flags];
 }

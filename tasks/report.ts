@@ -7,23 +7,23 @@ import { join, resolve } from "node:path";
 import { ConfigError } from "../lib/errors.ts";
 import { REPORT, writeReport } from "../lib/report/write_report.ts";
 
-import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
-import { path } from "../terminal/values.ts";
+import { TaskCommand, text } from "../terminal/cli.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { checkWritable } from "../terminal/pictures.ts";
+import { runToExit, type Task } from "../terminal/task.ts";
 import { runCommands } from "./run_commands.ts";
 
 /** Comparison of several runs, by default. */
 const COMPARISON = "comparison.html";
 
-async function main(args: string[]): Promise<void> {
+async function main(args: readonly string[]): Promise<void> {
   const command = new TaskCommand(
     "report",
     "Writes the report of a training run anew, or compares several runs in one: an HTML file that loads nothing, and can be sent as it is.",
   ).argument("<runs...>", "directories of runs").usage("[options] RUN...");
   const { out: given } = command
     .flag("--out <FILE>", "file to write", {
-      value: path(),
+      value: text(),
       defaultText: `${REPORT} in the run's directory; for several runs ${COMPARISON} here`,
     })
     .read<{ out?: string }>(args);
@@ -37,11 +37,7 @@ async function main(args: string[]): Promise<void> {
   standardOutput().write(`report: ${out}\n`);
 }
 
-if (import.meta.main) {
-  try {
-    await main(Deno.args);
-    Deno.exit(0);
-  } catch (error) {
-    showErrorAndExit(error);
-  }
-}
+/** `deno task report`. */
+export const reportTask: Task = { main };
+
+if (import.meta.main) await runToExit(reportTask, Deno.args);

@@ -5,10 +5,10 @@
  */
 import { join } from "node:path";
 import { UNET_CONFIG } from "../lib/files/checkpoint_files.ts";
+import { commandLine } from "../lib/program.ts";
 import type { ReadRun } from "../lib/report/read_run.ts";
 import type { RunCommands } from "../lib/report/run_record.ts";
 import { isChanged, type ShownSetting, shownSettings } from "../lib/report/settings_section.ts";
-import { shellQuote } from "../lib/shell.ts";
 import { ALL_SETTINGS } from "../lib/train/options.ts";
 import type { Setting } from "../lib/train/setting.ts";
 import { flagOf } from "../terminal/setting_flags.ts";
@@ -22,12 +22,12 @@ export function runCommands(run: ReadRun): RunCommands {
   const { directory, classes, log: { end }, settings, resumable } = run;
   const [first] = classes;
   return {
-    repeat: settings && wordsOf(["deno", "task", "train", ...repeatArguments(run)]),
+    repeat: settings && commandLine("train", repeatArguments(run)),
     resume: resumable && end?.interrupted !== false
-      ? wordsOf(["deno", "task", "train", "--resume", directory, ...backendArguments(run)])
+      ? commandLine("train", ["--resume", directory, ...backendArguments(run)])
       : undefined,
-    sample: wordsOf([
-      ...["deno", "task", "sample", "--model", directory],
+    sample: commandLine("sample", [
+      ...["--model", directory],
       ...first === undefined ? [] : ["--class", first],
     ]),
   };
@@ -68,8 +68,4 @@ function flagWords({ name, given }: ShownSetting): string[] {
 
 function backendArguments({ machine }: ReadRun): string[] {
   return machine?.adapter.backend === "dawn" ? ["--backend", "dawn"] : [];
-}
-
-function wordsOf(words: readonly string[]): string {
-  return words.map(shellQuote).join(" ");
 }

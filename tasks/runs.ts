@@ -4,12 +4,13 @@
  * @module
  */
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { CheckpointError, ConfigError } from "../lib/errors.ts";
 import { listCheckpoints } from "../lib/files/checkpoint.ts";
 import { isWeightFile, WEIGHT_EXTENSIONS } from "../lib/files/weight_files.ts";
 import { fileProblem } from "../lib/files/durable.ts";
+import { commandLine } from "../lib/program.ts";
 import { isModelUrl } from "../lib/remote/model_url.ts";
+import { IS_ON_DISK, programPath } from "../terminal/modules.ts";
 import { modelFromUrl } from "./remote_model.ts";
 
 /** Folder of the runs, relative to the current directory. */
@@ -77,19 +78,19 @@ export async function runToResume(): Promise<string> {
   const run = await newestRun();
   if (run) return run;
   throw new CheckpointError(
-    `--resume: no run with a checkpoint in ${RUNS}/; train one with \`deno task train\`, or name one: --resume DIR`,
+    `--resume: no run with a checkpoint in ${RUNS}/; train one with \`${
+      commandLine("train")
+    }\`, or name one: --resume DIR`,
   );
 }
 
-/** Trained models that come with the project, the best first; a bundle may leave out the first. */
-export const SHIPPED: readonly string[] = ["cifar10", "cifar10-tiny"].map((name) =>
-  fileURLToPath(new URL(`../checkpoints/${name}`, import.meta.url))
-);
+/** Trained models that come with a clone of the project, the best first; a bundle may leave out the first. */
+export const SHIPPED: readonly string[] = IS_ON_DISK
+  ? ["cifar10", "cifar10-tiny"].map((name) => programPath(`checkpoints/${name}`))
+  : [];
 
-/** The classifier that comes with the project. */
-export const SHIPPED_CLASSIFIER: string = fileURLToPath(
-  new URL("../checkpoints/classifier", import.meta.url),
-);
+/** The classifier that comes with a clone of the project; otherwise what `train:classifier` writes by default. */
+export const SHIPPED_CLASSIFIER: string = IS_ON_DISK ? programPath("checkpoints/classifier") : "classifier";
 
 /**
  * The model to use by default: the newest run's, else the one that comes with the project.
@@ -103,7 +104,9 @@ export async function findModel(shipped: readonly string[] = SHIPPED): Promise<s
     if (await Deno.stat(path).then(({ isDirectory }) => isDirectory, () => false)) return path;
   }
   throw new CheckpointError(
-    `no model: there is none in ${RUNS}/; train one with \`deno task train\`, or choose one with --model DIR`,
+    `no model: there is none in ${RUNS}/; train one with \`${
+      commandLine("train")
+    }\`, or choose one with --model DIR`,
   );
 }
 

@@ -21,8 +21,7 @@ import { shownSteps } from "../lib/sampling/moments.ts";
 import { imageSize } from "../lib/model/config.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { continueOnBackend } from "../terminal/backend.ts";
-import { type FlagNames, showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
-import { integer, path, text } from "../terminal/values.ts";
+import { type FlagNames, integer, TaskCommand, text } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { fetchDrawingModels, findDrawingModel, showModel, stepProgress } from "./drawing_model.ts";
 import {
@@ -35,6 +34,7 @@ import {
 } from "./picture_output.ts";
 import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
 import { counted, createReporter, reporterMode } from "../terminal/progress.ts";
+import { runToExit, type Task } from "../terminal/task.ts";
 import {
   addDeviceFlags,
   addModelFlags,
@@ -60,7 +60,7 @@ type ResolvedFlags = Flags & { readonly count: number };
 /** Frames of an animation. */
 const GIF_FRAMES = 30;
 
-function readFlags(args: string[]): Flags {
+function readFlags(args: readonly string[]): Flags {
   const command = new TaskCommand("sample", "Draws images from a trained model.");
   addModelFlags(command)
     .flag(
@@ -85,7 +85,7 @@ function readFlags(args: string[]): Flags {
     );
   addPictureFlags(command, "samples.png", "the denoising");
   return addDeviceFlags(command)
-    .flag("--profile [FILE]", PROFILE_FLAG, { value: path() })
+    .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
     .switch("--quiet", "print only errors")
     .read<Flags>(args, (word) => `--class ${shellQuote(word)}`);
 }
@@ -154,10 +154,10 @@ async function drawWithFrames(
   };
 }
 
-async function main(args: string[]): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
   const given = readFlags(args);
   await fetchDrawingModels(given);
-  const ended = await continueOnBackend("sample", given.backend);
+  const ended = await continueOnBackend("sample", args, given.backend);
   if (ended !== undefined) return ended;
   await checkTargets(given);
   const report = createReporter({ mode: reporterMode(given) });
@@ -209,10 +209,7 @@ const FLAG_OF: FlagNames = {
   ...Object.fromEntries(["class", "count", "seed", "scale", "batch"].map((name) => [name, `--${name}`])),
 };
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await main(Deno.args));
-  } catch (error) {
-    showErrorAndExit(error, FLAG_OF);
-  }
-}
+/** `deno task sample`. */
+export const sampleTask: Task = { main, flags: FLAG_OF };
+
+if (import.meta.main) await runToExit(sampleTask, Deno.args);

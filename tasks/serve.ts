@@ -3,15 +3,15 @@
  *
  * @module
  */
-import { showErrorAndExit } from "../terminal/cli.ts";
 import { modelDirectory, secondModel } from "./runs.ts";
 import { readServeFlags } from "./serve_flags.ts";
 import { selectBackend, WITHOUT_DAWN } from "../terminal/backend.ts";
 import { complain } from "../terminal/output.ts";
 import { needsAllPermissions, startServer } from "../terminal/server_process.ts";
 import { exitCodeOf } from "../terminal/signals.ts";
+import { runToExit, type Task } from "../terminal/task.ts";
 
-async function main(args: string[]): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
   const { backend, ...flags } = readServeFlags(args);
   const dawn = await selectBackend(backend);
   const model = await modelDirectory(flags.model, flags.variant);
@@ -29,10 +29,7 @@ async function main(args: string[]): Promise<number> {
   return await exitCodeOf(server, "the server", dawn && WITHOUT_DAWN);
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await main(Deno.args));
-  } catch (error) {
-    showErrorAndExit(error);
-  }
-}
+/** `deno task serve`. */
+export const serveTask: Task = { main };
+
+if (import.meta.main) await runToExit(serveTask, Deno.args);

@@ -11,8 +11,7 @@ import { existsSync } from "node:fs";
 import { DenoiseError } from "../lib/errors.ts";
 import { BACKENDS } from "../lib/gpu/backend.ts";
 import { BACKEND_HELP } from "../terminal/backend.ts";
-import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
-import { oneOf } from "../terminal/values.ts";
+import { oneOf, showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
 
 const ROOT = new URL("../", import.meta.url);
 

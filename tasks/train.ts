@@ -20,6 +20,7 @@ import { UNET_WEIGHTS } from "../lib/files/checkpoint_files.ts";
 import { exists } from "../lib/files/durable.ts";
 import { lockDirectory } from "../lib/files/directory_lock.ts";
 import { checkPrecision, prepareMatrices } from "../lib/model/precision.ts";
+import { commandLine } from "../lib/program.ts";
 import { initialSettings, readInitialModel } from "../lib/train/initial_model.ts";
 import {
   checkResumedSettings,
@@ -28,10 +29,8 @@ import {
   type RunData,
 } from "../lib/train/run_directory.ts";
 import { AUTO_SOFTWARE_LIMIT, resolveSettings, type SettingsOptions } from "../lib/train/settings.ts";
-import { shellQuote } from "../lib/shell.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { continueOnBackend } from "../terminal/backend.ts";
-import { showErrorAndExit } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { Interruption } from "../terminal/interruption.ts";
 import { standardOutput } from "../terminal/output.ts";
@@ -57,15 +56,16 @@ import { FLAG_OF, type Flags, otherSettingsOf, readFlags, settingsOf } from "./t
 import { openTensorBoard } from "./tensorboard.ts";
 import { TrainingReport } from "./training_report.ts";
 import { showTuning } from "../terminal/tuning.ts";
+import { runToExit, type Task } from "../terminal/task.ts";
 
-async function main(args: string[]): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
   const flags = readFlags(args);
   if (flags.printSchema) {
     standardOutput().write(JSON.stringify(settingsSchema(), null, 2) + "\n");
     return 0;
   }
   await fetchNamedModel(flags.init);
-  const ended = await continueOnBackend("train", flags.backend);
+  const ended = await continueOnBackend("train", args, flags.backend);
   if (ended !== undefined) return ended;
   const report = createReporter({ mode: reporterMode(flags) });
   const settings = await settingsOf(flags);
@@ -144,8 +144,8 @@ async function main(args: string[]): Promise<number> {
       for (const { path, what } of pictures) report.line(`${what}: ${path}`);
       report.line(`model (a diffusers pipeline directory): ${out}`);
       const [first] = training.classes;
-      const flag = first === undefined ? "" : ` --class ${shellQuote(first)}`;
-      report.line(`draw images: deno task sample --model ${shellQuote(out)}${flag}`);
+      const chosen = first === undefined ? [] : ["--class", first];
+      report.line(`draw images: ${commandLine("sample", ["--model", out, ...chosen])}`);
     } else await page.write();
     training.finish(interruption.exitCode === 0);
     return interruption.exitCode;
@@ -285,10 +285,7 @@ async function drawPictures({ out, history, data, gpu, report, tune, precision }
   return [...pictures, ...processes];
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await main(Deno.args));
-  } catch (error) {
-    showErrorAndExit(error, FLAG_OF);
-  }
-}
+/** `deno task train`. */
+export const trainTask: Task = { main, flags: FLAG_OF };
+
+if (import.meta.main) await runToExit(trainTask, Deno.args);

@@ -13,13 +13,13 @@ import {
   type ClassifierPresetName,
 } from "../lib/evaluation/classifier/presets.ts";
 import { type ClassifierSettings, trainClassifier } from "../lib/evaluation/classifier/training.ts";
-import { shellQuote } from "../lib/shell.ts";
-import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
-import { integer, number, oneOf, path } from "../terminal/values.ts";
+import { commandLine } from "../lib/program.ts";
+import { integer, number, oneOf, TaskCommand, text } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { Interruption } from "../terminal/interruption.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { createReporter, formatDuration, reporterMode } from "../terminal/progress.ts";
+import { runToExit, type Task } from "../terminal/task.ts";
 import { addDataFlags, DATA_FLAG_NAMES, type DataFlags } from "./data_flags.ts";
 import { chooseData, readEvaluationData } from "./run_data.ts";
 import { showProgress } from "./train.ts";
@@ -36,7 +36,7 @@ interface Flags extends DataFlags {
 
 const PRESET_NAMES = Object.keys(CLASSIFIER_PRESETS) as ClassifierPresetName[];
 
-function readFlags(args: string[]): Flags {
+function readFlags(args: readonly string[]): Flags {
   const epochs = PRESET_NAMES.map((name) => `${CLASSIFIER_PRESETS[name].settings.epochs} for ${name}`).join(
     ", ",
   );
@@ -44,7 +44,9 @@ function readFlags(args: string[]): Flags {
     .join(", ");
   const command = new TaskCommand(
     "train:classifier",
-    "Trains a classifier on CIFAR-10 or on your own images, in whose features `deno task evaluate` compares samples.",
+    `Trains a classifier on CIFAR-10 or on your own images, in whose features \`${
+      commandLine("evaluate")
+    }\` compares samples.`,
   )
     .flag("--preset <NAME>", "size of the network", {
       value: oneOf(PRESET_NAMES),
@@ -52,7 +54,7 @@ function readFlags(args: string[]): Flags {
     });
   return addDataFlags(
     command,
-    "images, with a split of test images or a tenth left out, as for `deno task train`",
+    `images, with a split of test images or a tenth left out, as for \`${commandLine("train")}\``,
   )
     .flag("--epochs <N>", "passes over the images", {
       value: integer(1, 10000),
@@ -70,7 +72,7 @@ function readFlags(args: string[]): Flags {
     })
     .flag("--seed <N>", "random seed", { value: integer(0), default: CLASSIFIER_DEFAULTS.seed })
     .flag("--out <DIR>", "directory of the classifier; an old one is replaced", {
-      value: path(),
+      value: text(),
       default: "classifier",
     })
     .switch("--quiet", "print only errors")
@@ -79,11 +81,13 @@ function readFlags(args: string[]): Flags {
 
 /** Command line that trains the same classifier. */
 function commandOf(preset: ClassifierPresetName, { epochs, batch, learningRate, seed }: ClassifierSettings) {
-  return `deno task train:classifier --preset ${preset} --epochs ${epochs} --batch ${batch} ` +
-    `--lr ${learningRate} --seed ${seed}`;
+  return commandLine("train:classifier", [
+    ...["--preset", preset, "--epochs", String(epochs), "--batch", String(batch)],
+    ...["--lr", String(learningRate), "--seed", String(seed)],
+  ]);
 }
 
-async function main(args: string[]): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
   const flags = readFlags(args);
   const report = createReporter({ mode: reporterMode(flags) });
   await checkWritable("--out", flags.out, true);
@@ -134,7 +138,7 @@ async function main(args: string[]): Promise<number> {
           `${totalSteps} steps in ${formatDuration(seconds)}`,
       );
       report.line(
-        `classifier: ${flags.out}; use it: deno task evaluate --classifier ${shellQuote(flags.out)}`,
+        `classifier: ${flags.out}; use it: ${commandLine("evaluate", ["--classifier", flags.out])}`,
       );
     });
     return interruption.exitCode;
@@ -144,16 +148,16 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await main(Deno.args));
-  } catch (error) {
-    showErrorAndExit(error, {
-      epochs: "--epochs",
-      batch: "--batch",
-      learningRate: "--lr",
-      seed: "--seed",
-      ...DATA_FLAG_NAMES,
-    });
-  }
-}
+/** `deno task train:classifier`. */
+export const trainClassifierTask: Task = {
+  main,
+  flags: {
+    epochs: "--epochs",
+    batch: "--batch",
+    learningRate: "--lr",
+    seed: "--seed",
+    ...DATA_FLAG_NAMES,
+  },
+};
+
+if (import.meta.main) await runToExit(trainClassifierTask, Deno.args);

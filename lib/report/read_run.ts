@@ -11,6 +11,7 @@ import { fileProblem } from "../files/durable.ts";
 import { isSoftwareName } from "../gpu/device.ts";
 import { type UNetConfig, unetConfig, unetConfigFromJson } from "../model/config.ts";
 import { unetParameters } from "../model/network.ts";
+import { commandLine } from "../program.ts";
 import { METRICS } from "../train/metrics.ts";
 import { readStoredSettings, type TrainSettings } from "../train/settings.ts";
 import { readTrainer } from "../train/state.ts";
@@ -120,7 +121,9 @@ async function readNetwork(directory: string): Promise<UNetConfig | undefined> {
 }
 
 async function notARun(directory: string): Promise<CheckpointError> {
-  const expected = `expected the directory of a run of \`deno task train\`, with ${METRICS} or checkpoints/`;
+  const expected = `expected the directory of a run of \`${
+    commandLine("train")
+  }\`, with ${METRICS} or checkpoints/`;
   try {
     const { isDirectory } = await Deno.stat(directory);
     return new CheckpointError(

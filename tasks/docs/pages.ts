@@ -28,7 +28,6 @@ export const PARTS: Readonly<Record<string, readonly Page[]>> = {
     guide("serving", "Serving"),
     guide("exchange", "Exchange with Python"),
     guide("kernels", "Kernels"),
-    page("examples/README.md", "examples.html", "Examples"),
   ],
   Reference: [
     guide("paper", "From the papers to the code"),

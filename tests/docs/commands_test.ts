@@ -6,9 +6,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import project from "../../deno.json" with { type: "json" };
 import { SUITE } from "../../tasks/test.ts";
-import { type Outcome, runTask } from "../support/command.ts";
+import { type Outcome, runTask, startTask } from "../support/command.ts";
 import { allCommands, blocksOf, type DocumentCommand, DOCUMENTS, ROOT } from "../support/documents.ts";
-import { withServeTask } from "../support/serve_task.ts";
 import { makePng } from "../support/synthetic.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 
@@ -48,7 +47,6 @@ const ELSEWHERE: readonly [RegExp, string][] = [
   [/^sh tasks\/setup\.sh (?:train|test)$/, "tests/tasks/setup_test.ts"],
   [/^sh carry\/start\.sh /, "tests/tasks/bundle_test.ts"],
   [/^bash \.ci\/run$/, ".ci/run"],
-  [/^deno run -A examples\//, "tests/examples/examples_test.ts"],
 ];
 
 const all = await allCommands();
@@ -92,6 +90,17 @@ async function prepare(directory: string): Promise<void> {
       await Deno.writeFile(join(directory, "pets", name, `${i}.png`), png);
     }
   }
+}
+
+/** Waits for the model, which a server loads after it listens. */
+async function untilReady(address: string): Promise<void> {
+  for (let tries = 0; tries < 600; tries++) {
+    const answer = await fetch(`${address}/readyz`);
+    await answer.body?.cancel();
+    if (answer.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error("the server does not become ready");
 }
 
 function succeeded({ code, out, err }: Outcome, { where, text }: DocumentCommand): void {
@@ -153,8 +162,12 @@ Deno.test("commands of the documents do what they say, on a few images", async (
 Deno.test("requests of the documents are answered by the server that they start", async (t) => {
   await inTemporaryDirectory(async (directory) => {
     await prepare(directory);
-    const args = ["--model", "checkpoints/cifar10-tiny", "--jobs", "jobs.db"];
-    await withServeTask(args, directory, async (address) => {
+    const args = ["--model", "checkpoints/cifar10-tiny", "--port", "0", "--jobs", "jobs.db"];
+    const server = startTask("serve", args, directory);
+    try {
+      const line = await server.until((line) => line.includes("http://"));
+      const address = /http:\/\/[\d.]+:\d+/.exec(line)![0];
+      await untilReady(address);
       for (const command of startingWith("curl ")) {
         await t.step(command.text, async () => {
           const script = `set -eo pipefail; ${
@@ -165,7 +178,10 @@ Deno.test("requests of the documents are answered by the server that they start"
           assert.ok(success, `${command.where}: ${new TextDecoder().decode(stderr)}`);
         });
       }
-    });
+    } finally {
+      server.child.kill("SIGTERM");
+      await server.outcome();
+    }
     for (const name of ["cat.png", "dog.png"]) {
       assert.equal((await Deno.readFile(join(directory, name)))[1], 0x50, name);
     }

@@ -2,7 +2,7 @@
 import { continueOnBackend } from "../../terminal/backend.ts";
 
 const state = async () => (await Deno.permissions.query({ name: "run" })).state;
-await continueOnBackend("bench", "deno", true);
+await continueOnBackend("bench", [], "deno", true);
 const bench = await state();
-await continueOnBackend("train", "deno");
+await continueOnBackend("train", [], "deno");
 console.log(JSON.stringify({ bench, train: await state() }));

@@ -59,7 +59,7 @@ async function* modulesIn(...folders: string[]): AsyncGenerator<{ path: string; 
 Deno.test("every flag that a message names is a flag of a task", async () => {
   const modules = await Array.fromAsync(modulesIn("lib", "server", "tasks", "terminal"));
   const named = Object.values<Setting>(ALL_SETTINGS).flatMap(({ flag }) => flag ?? []);
-  const flags = new Set(["--help", ...Object.values(FLAG_OF), ...named]);
+  const flags = new Set(["--help", "--version", ...Object.values(FLAG_OF), ...named]);
   for (const { text } of modules) {
     for (const [, flag] of text.matchAll(/\.(?:flag|switch|includes)\(\s*"(--[a-z-]+)/g)) flags.add(flag);
   }
