@@ -2,7 +2,7 @@
 # sh tasks/setup.sh TASK [ARGUMENT…]: everything a fresh machine lacks, then `deno task TASK ARGUMENT…`.
 #
 # Installs Deno where there is none and, on Linux, a software Vulkan driver where there is no Vulkan driver at all; for
-# the tests, on Debian, Chromium where there is no browser of its kind.
+# the tests, on Debian, Chromium where there is no browser of its kind, and nginx and promtool into .cache/tools/.
 # What is there already is left as it is; where nothing is missing, this prints nothing and costs a few milliseconds.
 set -eu
 
@@ -24,8 +24,8 @@ usage() {
   cat <<END
 usage: $program TASK [ARGUMENT...]
 
-Installs what is missing (Deno; on Linux a Vulkan driver; for the tests, on Debian, Chromium), then runs
-"deno task TASK ARGUMENT...".
+Installs what is missing (Deno; on Linux a Vulkan driver; for the tests, on Debian, Chromium, and in .cache/tools/
+nginx and promtool), then runs "deno task TASK ARGUMENT...".
 
   $program train             train on CIFAR-10
   $program train --help      its options
@@ -271,6 +271,40 @@ setup_chromium() {
   fi
 }
 
+# --- nginx and promtool ----------------------------------------------------------------------------------------------
+
+tools=${root:+$root/}.cache/tools
+
+# The programs for the tests of deploy/, which are left out where they are missing: nothing here ends the script.
+# Debian's packages of both start a server, at once and with the machine. The tests need the programs alone, so these are
+# taken out of the packages, and nothing is installed.
+setup_tools() {
+  if [ "$(os_release ID)" != debian ] || ! have apt-get || ! have dpkg-deb; then return 0; fi
+  unpack_tool nginx usr/sbin/nginx
+  unpack_tool prometheus usr/bin/promtool
+  if have openssl || { [ "$(id -u)" != 0 ] && ! have sudo; }; then return 0; fi
+  say "no openssl here: installing it for certificates of the tests of deploy/"
+  update_lists
+  install_packages openssl || show_log
+}
+
+# $1: a package, $2: the file of a program in it
+unpack_tool() {
+  program=$(basename "$2")
+  if have "$program" || [ -x "$root/$2" ] || [ -x "$tools/$2" ]; then return 0; fi
+  say "no $program here: unpacking it into $tools/ to test deploy/ (Debian's package $1 is not installed)"
+  if [ "$(id -u)" = 0 ] || have sudo; then update_lists; fi
+  quietly true # makes the log
+  folder=$(mktemp -d)
+  mkdir -p "$tools"
+  if ! (cd "$folder" && quietly apt-get -q download "$1") ||
+    ! dpkg-deb --fsys-tarfile "$folder"/*.deb 2>"$log" | tar -x -C "$tools" "./$2"; then
+    show_log
+    say "could not unpack $program: going on without the tests that need it"
+  fi
+  rm -rf "$folder"
+}
+
 # --- main ------------------------------------------------------------------------------------------------------------
 
 case ${1:-} in
@@ -286,7 +320,10 @@ esac
 
 cd "$(dirname "$0")/.."
 if [ "$(uname -s)" = Linux ]; then setup_vulkan; fi
-if [ "$(uname -s)" = Linux ] && [ "$1" = test ]; then setup_chromium; fi
+if [ "$(uname -s)" = Linux ] && [ "$1" = test ]; then
+  setup_chromium
+  setup_tools
+fi
 setup_deno
 remove_log
 exec deno task "$@"

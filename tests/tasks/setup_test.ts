@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const SETUP = fileURLToPath(new URL("../../tasks/setup.sh", import.meta.url));
-const TOOLS = "cat chmod dirname env grep head mkdir mktemp rm sed sh sleep sort tail tee".split(" ");
+const TOOLS = "basename cat chmod dirname env grep head mkdir mktemp rm sed sh sleep sort tail tar tee".split(
+  " ",
+);
 
 interface Machine {
   /** Contents of `/etc/os-release`, e.g. `debian 12`. */
@@ -19,6 +21,8 @@ interface Machine {
   backports?: boolean;
   /** Name of a browser's command. */
   browser?: string;
+  /** nginx and promtool are there. */
+  tools?: boolean;
 }
 
 interface Result {
@@ -59,6 +63,9 @@ async function setup(machine: Machine, times = 1, args = ["train", "--epochs", "
     if (machine.deno) await stub("deno", deno);
     await stub("new-deno", deno);
     if (machine.browser) await stub(machine.browser, "");
+    await stub("openssl", "");
+    if (machine.tools) await stub("promtool", "");
+    if (machine.tools) await stub("nginx", "", "usr/sbin");
     if (machine.sudo) await stub("sudo", `echo "sudo" >>${log}; exec "$@"`);
     if (machine.npm) {
       await stub(
@@ -78,13 +85,20 @@ async function setup(machine: Machine, times = 1, args = ["train", "--epochs", "
       await stub(
         "apt-get",
         `echo "$DEBIAN_FRONTEND apt-get $*" >>${log}; case "$*" in ` +
-          `*install*) ${apt === "broken" ? "echo no such package; exit 100" : ":"};; esac; case "$*" in ` +
+          `*install* | *download*) ${
+            apt === "broken" ? "echo no such package; exit 100" : ":"
+          };; esac; case "$*" in ` +
+          `*download*) shift 2; echo >"$1_1_amd64.deb";; ` +
           `*"install "*chromium) echo >${bin}/chromium; chmod 755 ${bin}/chromium;; ` +
           `*install*) for f in ${files}; do mkdir -p "$(dirname "${top}/$f")"; echo {} >"${top}/$f"; done;; esac`,
       );
       const found =
         `grep -qs bookworm-backports ${top}/etc/apt/sources.list.d/* && echo " release n=bookworm-backports"`;
       await stub("apt-cache", backports ? found : "true");
+      // a package with both programs
+      await stub("dpkg-deb", `cd ${top}/package && exec tar -c ./usr`);
+      await stub("nginx", "", "package/usr/sbin");
+      await stub("promtool", "", "package/usr/bin");
     }
     const results: Result[] = [];
     for (let run = 0; run < times; run++) {
@@ -175,23 +189,31 @@ test("installs Deno with the official installer where there is no npm, and finds
   assert.deepEqual([second.calls, second.said], [[TASK], ""]);
 });
 
-test("installs Chromium for the tests on Debian, once", async () => {
+test("installs Chromium for the tests on Debian, and unpacks the programs for those of deploy/, once", async () => {
   const machine = { driver: true, loader: true, deno: true, root: false, sudo: true };
   const [first, second] = await setup(machine, 2, ["test"]);
-  const calls = ["sudo", `${APT} update`, "sudo", `${INSTALL} chromium`, "[task][test]"];
+  const download = (name: string) => ` apt-get -q download ${name}`;
+  const calls = [
+    ...["sudo", `${APT} update`, "sudo", `${INSTALL} chromium`],
+    ...[download("nginx"), download("prometheus"), "[task][test]"],
+  ];
   assert.deepEqual([first.code, first.calls], [0, calls], first.said);
   assert.match(first.said, /no Chromium here: installing it/);
+  assert.match(first.said, /no nginx here: unpacking it into .*\.cache\/tools\/ .*is not installed/);
   assert.deepEqual([second.calls, second.said], [["[task][test]"], ""]);
 });
 
-test("installs no Chromium for other tasks, beside another browser, on Ubuntu or without root", async () => {
+test("installs and unpacks nothing for other tasks, beside what is there, on Ubuntu or without root", async () => {
   const machine = { driver: true, loader: true, deno: true };
   const [train] = await setup(machine);
   assert.deepEqual([train.calls, train.said], [[TASK], ""]);
   const machines: Machine[] = [
-    ...["chromium-browser", "google-chrome", "google-chrome-stable"].map((browser) => ({ browser })),
+    ...["chromium-browser", "google-chrome", "google-chrome-stable"].map((browser) => ({
+      browser,
+      tools: true,
+    })),
     { system: "ubuntu 24.04" },
-    { root: false },
+    { root: false, tools: true },
     { apt: false },
   ];
   for (const other of machines) {
@@ -200,7 +222,13 @@ test("installs no Chromium for other tasks, beside another browser, on Ubuntu or
   }
 });
 
-test("runs the tests where Chromium cannot be installed", async () => {
+test("unpacks programs without root", async () => {
+  const machine = { driver: true, loader: true, deno: true, root: false, browser: "chromium" };
+  const [{ calls }] = await setup(machine, 1, ["test"]);
+  assert.deepEqual(calls, [" apt-get -q download nginx", " apt-get -q download prometheus", "[task][test]"]);
+});
+
+test("runs the tests where Chromium cannot be installed, and nothing unpacked", async () => {
   const [{ code, calls, said }] = await setup(
     { driver: true, loader: true, deno: true, apt: "broken" },
     1,
@@ -208,6 +236,7 @@ test("runs the tests where Chromium cannot be installed", async () => {
   );
   assert.deepEqual([code, calls.at(-1)], [0, "[task][test]"], said);
   assert.match(said, /no such package[^]*could not install Chromium: going on/);
+  assert.match(said, /no such package[^]*could not unpack nginx: going on[^]*could not unpack promtool/);
 });
 
 test("prints its usage without a task", async () => {

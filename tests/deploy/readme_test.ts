@@ -1,0 +1,37 @@
+/** The commands of `deploy/README.md`, one after the other as an engineer would type them. */
+import assert from "node:assert/strict";
+import { canOverlay, runOnMachine } from "../support/deploy/machine.ts";
+import { blocksOf, commandsOf } from "../support/documents.ts";
+import { leaveOut, testsWith } from "../support/tools.ts";
+
+/** They need a container engine and the network; tests/deploy/service_test.ts does what they would by hand. */
+const CONTAINERS = /^podman /;
+
+const test = canOverlay
+  ? testsWith(["nginx", "openssl", "curl"])
+  : leaveOut("commands of deploy/README.md, as overlays cannot be mounted here");
+
+test("every command of deploy/README.md works, in its order", async (tools) => {
+  const commands = (await blocksOf("deploy/README.md")).flatMap(commandsOf).map(({ text }) => text)
+    .filter((text) => !CONTAINERS.test(text));
+  assert.ok(commands.length > 15);
+  const last = [
+    // the restart is awaited, the picture is one, and jobs are kept where the service says
+    commands.find((text) => text.includes("/readyz"))!,
+    "head -c 4 cat.png | grep -q PNG && test -f /var/lib/denoise/jobs.db",
+  ];
+  const { code, out, err, calls, log } = await runOnMachine(tools, [...commands, ...last]);
+  assert.equal(code, 0, `${err.slice(-3000)}\n${log.slice(-3000)}`);
+  assert.deepEqual(calls, [
+    "apt-get install --yes nginx",
+    "systemctl daemon-reload",
+    "systemctl enable --now denoise",
+    "systemctl reload nginx",
+    "systemctl reload denoise",
+    "systemctl restart denoise",
+  ]);
+  assert.equal(out.match(/^event: preview$/gm)?.length, 4, out.slice(0, 500));
+  assert.match(log, /"model reloaded"/);
+  assert.equal(log.match(/"stopped"/g)?.length, 1, "the restart was graceful");
+  assert.match(log, /"client":"127\.0\.0\.1".*"route":"\/generate\/stream"/);
+});
