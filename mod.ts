@@ -271,6 +271,7 @@ export {
   stepsRun,
 } from "./lib/sampling/edits/image_edit.ts";
 export { datasetImages, forwardProcess } from "./lib/sampling/illustrate.ts";
+export { initialNoise } from "./lib/sampling/initial_noise.ts";
 
 export { type GridOptions, type ImageMetadata, Images } from "./lib/image/images.ts";
 export { Animation, type GifOptions } from "./lib/image/animation.ts";

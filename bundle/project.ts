@@ -13,7 +13,8 @@ const PROJECT_FOLDER = "project";
 
 /** Folders and files of the project, for a copy that is not a git clone. */
 export const PROJECT_PARTS: readonly string[] = [
-  ...["bench", "bundle", "checkpoints", "docs", "kernels", "lib", "server", "tasks", "terminal", "tests"],
+  ...["bench", "bundle", "checkpoints", "docs", "examples", "kernels", "lib"],
+  ...["server", "tasks", "terminal", "tests"],
   ...["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"],
   ...["deno.json", "mod.ts"],
 ];

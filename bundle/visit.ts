@@ -9,7 +9,8 @@
 import { join, resolve } from "node:path";
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
 import { writeDurable } from "../lib/files/durable.ts";
-import { number, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
+import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
+import { number, text } from "../terminal/values.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { isFine, runStages, type Stage } from "./stages.ts";
 import { addResults, readResults, VISIT_FILES } from "./visit_results.ts";

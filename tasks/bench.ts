@@ -17,7 +17,8 @@ import { growthPage } from "../bench/growth_page.ts";
 import { formatReport } from "../bench/report.ts";
 import { readReport } from "../bench/report_file.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS, continueOnBackend } from "../terminal/backend.ts";
-import { integer, number, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
+import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
+import { integer, number, path, text } from "../terminal/values.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { PROFILE_FLAG, writeTrace } from "./profile.ts";
 import { standardOutput } from "../terminal/output.ts";
@@ -77,7 +78,7 @@ function readFlags(args: string[]): Flags {
         defaultText: "everything",
       },
     )
-    .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
+    .flag("--profile [FILE]", PROFILE_FLAG, { value: path() })
     .flag("--batch <N>", "batch size of each network", {
       value: integer(1, 4096),
       unit: "images",
@@ -92,11 +93,11 @@ function readFlags(args: string[]): Flags {
       "--json [FILE]",
       "write the figures as JSON into a file, or without one print them instead of tables",
       {
-        value: text(),
+        value: path(),
       },
     )
     .flag("--compare <FILE>", "compare with an earlier --json report, and exit with 1 if rows lost speed", {
-      value: text(),
+      value: path(),
     })
     .flag("--max-loss <PERCENT>", "largest loss of speed per row in --compare", {
       value: number(0, 100),
@@ -107,7 +108,7 @@ function readFlags(args: string[]): Flags {
     .flag(
       "--growth [FILE]",
       "instead measure how cost grows with batch, width, images and steps (4 minutes; --quick 1), as a page in Markdown",
-      { value: text(), conflicts: ["json", "compare", "profile", "batch"] },
+      { value: path(), conflicts: ["json", "compare", "profile", "batch"] },
     )
     .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
     .flag("--precision <TYPE>", `of training, sampling and first steps: ${PRECISION_HELP}`, {

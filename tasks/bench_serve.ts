@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { InvalidArgumentError } from "commander";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { Backend } from "../lib/gpu/backend.ts";
@@ -12,7 +11,8 @@ import { defaultSettings } from "../server/settings.ts";
 import { runServeBench, type ServeBenchOptions } from "../bench/serve_bench.ts";
 import { formatServeReport } from "../bench/serve_report.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS, continueOnBackend, dawnInUse } from "../terminal/backend.ts";
-import { integer, number, showErrorAndExit, TaskCommand, text, type Value } from "../terminal/cli.ts";
+import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
+import { integer, list, number, path, type Value } from "../terminal/values.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { createReporter } from "../terminal/progress.ts";
 import { modelDirectory } from "./runs.ts";
@@ -56,7 +56,7 @@ function readFlags(args: readonly string[]): Flags {
   const both = (field: keyof typeof FULL) => `${FULL[field]}; with --quick ${QUICK[field]}`;
   return new TaskCommand("bench:serve", "Measures the sampling server under load, over loopback.")
     .flag("--model <DIR>", "a run directory, or a diffusers directory", {
-      value: text(),
+      value: path(),
       defaultText: "checkpoints/cifar10-tiny",
     })
     .flag("--clients <LIST>", "numbers of concurrent clients, a row each", {
@@ -89,7 +89,7 @@ function readFlags(args: readonly string[]): Flags {
       "--json [FILE]",
       "write the figures as JSON into a file, or without one print them instead of tables",
       {
-        value: text(),
+        value: path(),
       },
     )
     .notes(NOTES)
@@ -98,13 +98,7 @@ function readFlags(args: readonly string[]): Flags {
 
 /** A list such as `1,4,16`. */
 function counts(): Value<number[]> {
-  const allowed = "whole numbers from 1 to 1000, separated by commas";
-  const parse = (text: string): number[] => {
-    const values = text.split(",").map((part) => /^\d{1,4}$/.test(part) ? Number(part) : NaN);
-    if (values.every((value) => value >= 1 && value <= 1000)) return values;
-    throw new InvalidArgumentError(`Allowed: ${allowed}.`);
-  };
-  return { allowed, parse };
+  return list(integer(1, 1000), "whole numbers from 1 to 1000, separated by commas");
 }
 
 async function main(args: string[]): Promise<void> {

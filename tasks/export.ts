@@ -9,8 +9,9 @@ import { processFromDiffusers } from "../lib/diffusion/trained_process.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { EXPORT_PRECISIONS, exportModel, type ExportPrecision } from "../lib/files/export.ts";
 import { SIGMA_RANGE } from "../lib/model/ema_profiles.ts";
+import { TaskCommand } from "../terminal/cli.ts";
+import { number, oneOf, path, text } from "../terminal/values.ts";
 import { commandLine } from "../lib/program.ts";
-import { number, oneOf, TaskCommand, text } from "../terminal/cli.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { counted, createReporter, reporterMode } from "../terminal/progress.ts";
 import { runToExit, type Task } from "../terminal/task.ts";
@@ -37,14 +38,14 @@ function readFlags(args: readonly string[]): Flags {
     "Exports a model for sampling, without the training state, as a diffusers pipeline directory.",
   )
     .flag("--model <PATH>", MODEL_HELP, {
-      value: text(),
+      value: path(),
       defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
     })
     .flag("--variant <NAME>", VARIANT_HELP, {
       value: text(),
       defaultText: "the one in full precision, else the most precise",
     })
-    .flag("--out <DIR>", "new directory for the model", { value: text(), default: "model" })
+    .flag("--out <DIR>", "new directory for the model", { value: path(), default: "model" })
     .flag("--precision <TYPE>", "storage type of the weights; float16 halves the size", {
       value: oneOf(EXPORT_PRECISIONS),
       default: "float16",

@@ -4,7 +4,8 @@
  * @module
  */
 import { fetchModel, MODEL_CACHE } from "../lib/remote/fetch_model.ts";
-import { TaskCommand, text } from "../terminal/cli.ts";
+import { TaskCommand } from "../terminal/cli.ts";
+import { text } from "../terminal/values.ts";
 import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
 import { runToExit, type Task } from "../terminal/task.ts";
 import { VARIANT_HELP } from "./runs.ts";

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import type { GridOptions, Images } from "../mod.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { encodeGif } from "../lib/image/animation.ts";
-import { integer, type TaskCommand, text } from "../terminal/cli.ts";
+import type { TaskCommand } from "../terminal/cli.ts";
+import { integer, path } from "../terminal/values.ts";
 import { checkWritable, writePicture } from "../terminal/pictures.ts";
 import { counted, type Reporter } from "../terminal/progress.ts";
 
@@ -45,11 +46,11 @@ export function addPictureFlags(command: TaskCommand, out: string, animated: str
       default: 64,
     })
     .flag("--out <PATH>", "a file NAME.png for a grid, or a directory for one PNG per image", {
-      value: text(),
+      value: path(),
       default: out,
     })
     .flag("--gif <FILE>", `also animate ${animated}, in a file NAME.gif`, {
-      value: text(),
+      value: path(),
       defaultText: "none",
     });
 }

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { oneOf, showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
+import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
+import { oneOf } from "../terminal/values.ts";
 import { QUALITY_FLAGS } from "./quality/flags.ts";
 import { compareRecipes } from "./quality/recipes.ts";
 import { compareSamplers } from "./quality/samplers.ts";

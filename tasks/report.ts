@@ -7,7 +7,8 @@ import { join, resolve } from "node:path";
 import { ConfigError } from "../lib/errors.ts";
 import { REPORT, writeReport } from "../lib/report/write_report.ts";
 
-import { TaskCommand, text } from "../terminal/cli.ts";
+import { TaskCommand } from "../terminal/cli.ts";
+import { path } from "../terminal/values.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { runToExit, type Task } from "../terminal/task.ts";
@@ -23,7 +24,7 @@ async function main(args: readonly string[]): Promise<void> {
   ).argument("<runs...>", "directories of runs").usage("[options] RUN...");
   const { out: given } = command
     .flag("--out <FILE>", "file to write", {
-      value: text(),
+      value: path(),
       defaultText: `${REPORT} in the run's directory; for several runs ${COMPARISON} here`,
     })
     .read<{ out?: string }>(args);

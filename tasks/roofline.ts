@@ -6,7 +6,8 @@
 import { writeDurable } from "../lib/files/durable.ts";
 import { type Precision, PRECISIONS } from "../lib/model/precision.ts";
 import { presetsRoofline, ROOFLINE_BATCH, ROOFLINE_MODELS } from "../bench/roofline_gpu.ts";
-import { integer, oneOf, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
+import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
+import { integer, oneOf, text } from "../terminal/values.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 

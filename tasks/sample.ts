@@ -21,7 +21,8 @@ import { shownSteps } from "../lib/sampling/moments.ts";
 import { imageSize } from "../lib/model/config.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { continueOnBackend } from "../terminal/backend.ts";
-import { type FlagNames, integer, TaskCommand, text } from "../terminal/cli.ts";
+import { type FlagNames, TaskCommand } from "../terminal/cli.ts";
+import { integer, path, text } from "../terminal/values.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { fetchDrawingModels, findDrawingModel, showModel, stepProgress } from "./drawing_model.ts";
 import {
@@ -85,7 +86,7 @@ function readFlags(args: readonly string[]): Flags {
     );
   addPictureFlags(command, "samples.png", "the denoising");
   return addDeviceFlags(command)
-    .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
+    .flag("--profile [FILE]", PROFILE_FLAG, { value: path() })
     .switch("--quiet", "print only errors")
     .read<Flags>(args, (word) => `--class ${shellQuote(word)}`);
 }

@@ -21,10 +21,17 @@ import { INTERVAL_WORDS, parseInterval } from "../lib/sampling/guidance_interval
 import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { TUNE_HELP, type TuneMode } from "../lib/tuning/tuning.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
-import { checked, type FlagNames, integer, number, oneOf, type TaskCommand, text } from "../terminal/cli.ts";
+import type { FlagNames, TaskCommand } from "../terminal/cli.ts";
+import { checked, integer, listSchema, number, oneOf, path, text, type Value } from "../terminal/values.ts";
 import { PRECISION_OPTIONS } from "../terminal/precision.ts";
 import { TUNE_OPTIONS } from "../terminal/tuning.ts";
 import { GUIDE_HELP, MODEL_HELP, VARIANT_DEFAULT, VARIANT_HELP } from "./runs.ts";
+
+/** Interval of noise levels; in a settings file `[0.2, 2]` or `[0.2, "inf"]`. */
+const INTERVAL: Value<SigmaInterval> = checked(INTERVAL_WORDS, parseInterval, {
+  schema: listSchema({ anyOf: [{ type: "number", minimum: 0 }, { type: "string", enum: ["inf"] }] }, 2, 2),
+  toJson: (interval) => interval.map((sigma) => sigma === Infinity ? "inf" : sigma),
+});
 
 /** Values of the flags of {@linkcode addModelFlags}. */
 export interface ModelFlags {
@@ -60,7 +67,7 @@ export interface DeviceFlags {
 export function addModelFlags(command: TaskCommand): TaskCommand {
   return command
     .flag("--model <PATH>", MODEL_HELP, {
-      value: text(),
+      value: path(),
       defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
     })
     .flag("--variant <NAME>", VARIANT_HELP, {
@@ -101,7 +108,7 @@ export function addSamplerFlags(command: TaskCommand): TaskCommand {
       "--churn-range <LOW,HIGH>",
       "noise levels at which it is added, as ratios of noise to signal (S_tmin, S_tmax)",
       {
-        value: checked(INTERVAL_WORDS, parseInterval),
+        value: INTERVAL,
         defaultText: "all, 0,inf",
       },
     )
@@ -110,7 +117,7 @@ export function addSamplerFlags(command: TaskCommand): TaskCommand {
       defaultText: "1",
     });
   return addGuidanceFlags(sampling, "2; 1 without a class, or for a model not trained for guidance")
-    .flag("--guide <PATH>", GUIDE_HELP, { value: text(), defaultText: "none" })
+    .flag("--guide <PATH>", GUIDE_HELP, { value: path(), defaultText: "none" })
     .flag("--negative-class <NAME>", "class that guidance leads away from, by name or number", {
       value: text(),
       defaultText: "none, no class",
@@ -132,7 +139,7 @@ export function addGuidanceFlags(command: TaskCommand, scaleDefault: string): Ta
     .flag(
       "--guidance-interval <LOW,HIGH>",
       "noise levels with guidance, as ratios of noise to signal; other steps take one evaluation",
-      { value: checked(INTERVAL_WORDS, parseInterval), defaultText: "all, 0,inf" },
+      { value: INTERVAL, defaultText: "all, 0,inf" },
     );
 }
 

@@ -4,7 +4,6 @@
  * @module
  */
 import { isIP } from "node:net";
-import { InvalidArgumentError } from "commander";
 import { type SamplerName, samplerNames } from "../lib/diffusion/sampler.ts";
 import type { Backend } from "../lib/gpu/backend.ts";
 import { PRECISION_HELP } from "../lib/model/precision.ts";
@@ -12,7 +11,8 @@ import { TUNE_HELP } from "../lib/tuning/tuning.ts";
 import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { defaultSettings, type ServerSettings, settingRanges } from "../server/settings.ts";
 import { parseWebhookHost, webhookHostText } from "../server/jobs/webhooks/target.ts";
-import { integer, number, oneOf, TaskCommand, text, type Value } from "../terminal/cli.ts";
+import { TaskCommand } from "../terminal/cli.ts";
+import { checked, integer, list, number, oneOf, path, text, type Value } from "../terminal/values.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
 import { PRECISION_OPTIONS } from "../terminal/precision.ts";
 import { GUIDE_HELP, MODEL_HELP, VARIANT_DEFAULT, VARIANT_HELP } from "./runs.ts";
@@ -39,11 +39,11 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
   const { maxJobs, maxJobImages, keepJobs, jobStorage } = settingRanges;
   return new TaskCommand("serve", "Serves images from a trained model over HTTP, with a web page.")
     .flag("--model <PATH>", MODEL_HELP, {
-      value: text(),
+      value: path(),
       defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
     })
     .flag("--variant <NAME>", VARIANT_HELP, { value: text(), defaultText: VARIANT_DEFAULT })
-    .flag("--guide <PATH>", GUIDE_HELP, { value: text(), defaultText: "none" })
+    .flag("--guide <PATH>", GUIDE_HELP, { value: path(), defaultText: "none" })
     .flag("--host <ADDRESS>", "address or name to listen on; 0.0.0.0 for all interfaces", {
       value: host(),
       default: defaultSettings.host,
@@ -88,7 +88,7 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
       "--token-file <FILE>",
       "require the bearer token in the first line of this file, which must not be writable by others",
       {
-        value: text(),
+        value: path(),
         defaultText: "no token is required",
       },
     )
@@ -141,7 +141,7 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
       default: defaultSettings.maxUpload,
     })
     .flag("--jobs <FILE>", "keep jobs (POST /jobs) in this SQLite database, created if it does not exist", {
-      value: text(),
+      value: path(),
       defaultText: "no jobs",
     })
     .flag("--max-jobs <N>", "limit on unfinished jobs, half of them of one client", {
@@ -190,7 +190,7 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
 
 /** A name or an IP address; brackets around IPv6 are optional. */
 function host(): Value<string> {
-  return value("a host name or an IP address", (text) => {
+  return checked("a host name or an IP address", (text) => {
     const bare = text.replace(/^\[(.*)\]$/, "$1");
     return /^[a-z\d]([a-z\d.-]*[a-z\d])?$/i.test(bare) || /^[\da-f]*:[\da-f:.]*$/i.test(bare)
       ? bare
@@ -200,7 +200,7 @@ function host(): Value<string> {
 
 /** `https://example.org:8443`, or `*`. */
 function origin(): Value<string> {
-  return value("an origin such as https://example.org, or *", (text) => {
+  return checked("an origin such as https://example.org, or *", (text) => {
     if (text === "*") return text;
     if (!/^https?:$/.test(URL.parse(text)?.protocol ?? "")) return undefined;
     const { origin } = new URL(text);
@@ -210,7 +210,7 @@ function origin(): Value<string> {
 
 /** `https://example.org/images`, the prefix of the server's paths. */
 function publicUrl(): Value<string> {
-  return value("a URL such as https://example.org/images", (text) => {
+  return checked("a URL such as https://example.org/images", (text) => {
     const url = URL.parse(text);
     if (!url || !/^https?:$/.test(url.protocol) || url.search || url.hash) return undefined;
     return url.href;
@@ -219,25 +219,18 @@ function publicUrl(): Value<string> {
 
 /** `10.0.0.2,fd00::2` */
 function addresses(): Value<string[]> {
-  return value("comma-separated IP addresses", (text) => {
-    const all = text.split(",").map((part) => part.trim().replace(/^\[(.*)\]$/, "$1"));
-    return all.every((one) => isIP(one) !== 0) ? all : undefined;
+  const address = checked("an IP address", (text) => {
+    const bare = text.replace(/^\[(.*)\]$/, "$1");
+    return isIP(bare) === 0 ? undefined : bare;
   });
+  return list(address, "comma-separated IP addresses");
 }
 
 /** `hooks.example.org,10.0.0.5:9000` */
 function webhookHosts(): Value<string[]> {
-  return value("comma-separated hosts, such as hooks.example.org,10.0.0.5:9000", (text) => {
-    const hosts = text.split(",").map((part) => parseWebhookHost(part.trim()));
-    return hosts.every((host) => host !== undefined) ? hosts.map(webhookHostText) : undefined;
+  const host = checked("a host", (text) => {
+    const host = parseWebhookHost(text);
+    return host && webhookHostText(host);
   });
-}
-
-function value<T>(allowed: string, read: (text: string) => T | undefined): Value<T> {
-  const parse = (text: string): T => {
-    const value = read(text);
-    if (value === undefined) throw new InvalidArgumentError(`Allowed: ${allowed}.`);
-    return value;
-  };
-  return { allowed, parse };
+  return list(host, "comma-separated hosts, such as hooks.example.org,10.0.0.5:9000");
 }

@@ -11,7 +11,8 @@ import { existsSync } from "node:fs";
 import { DenoiseError } from "../lib/errors.ts";
 import { BACKENDS } from "../lib/gpu/backend.ts";
 import { BACKEND_HELP } from "../terminal/backend.ts";
-import { oneOf, showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
+import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
+import { oneOf } from "../terminal/values.ts";
 
 const ROOT = new URL("../", import.meta.url);
 

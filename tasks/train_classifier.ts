@@ -14,7 +14,8 @@ import {
 } from "../lib/evaluation/classifier/presets.ts";
 import { type ClassifierSettings, trainClassifier } from "../lib/evaluation/classifier/training.ts";
 import { commandLine } from "../lib/program.ts";
-import { integer, number, oneOf, TaskCommand, text } from "../terminal/cli.ts";
+import { TaskCommand } from "../terminal/cli.ts";
+import { integer, number, oneOf, path } from "../terminal/values.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { Interruption } from "../terminal/interruption.ts";
 import { checkWritable } from "../terminal/pictures.ts";
@@ -72,7 +73,7 @@ function readFlags(args: readonly string[]): Flags {
     })
     .flag("--seed <N>", "random seed", { value: integer(0), default: CLASSIFIER_DEFAULTS.seed })
     .flag("--out <DIR>", "directory of the classifier; an old one is replaced", {
-      value: text(),
+      value: path(),
       default: "classifier",
     })
     .switch("--quiet", "print only errors")

@@ -16,7 +16,8 @@ import { commandLine } from "../lib/program.ts";
 import { pickGiven } from "../lib/train/setting.ts";
 import { NETWORK_SETTINGS, TRAINING_SETTINGS } from "../lib/train/settings_table.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
-import { type FlagNames, TaskCommand, text } from "../terminal/cli.ts";
+import { type FlagNames, TaskCommand } from "../terminal/cli.ts";
+import { path } from "../terminal/values.ts";
 import { addSettingFlags, flagNames, readSettingFlags } from "../terminal/setting_flags.ts";
 import { addDataFlags, DATA_FLAG_NAMES, DATA_HELP, type DataFlags, imageOptionsIn } from "./data_flags.ts";
 import { PROFILE_FLAG } from "./profile.ts";
@@ -68,7 +69,7 @@ export function readFlags(args: readonly string[]): Flags {
     channels: "3, or as of --init or --config",
   })
     .flag("--out <DIR>", "run directory", {
-      value: text(),
+      value: path(),
       defaultText: "a new one under runs/",
       conflicts: ["resume"],
     })
@@ -77,16 +78,16 @@ export function readFlags(args: readonly string[]): Flags {
       `fine-tune a model, named like \`--model\` of \`${
         commandLine("sample")
       }\`: start from its weights, with its network; a preset only chooses the defaults of other settings`,
-      { value: text(), defaultText: "random weights", conflicts: ["resume", "config"] },
+      { value: path(), defaultText: "random weights", conflicts: ["resume", "config"] },
     )
     .flag("--resume [DIR]", "resume a run; the result is bit-identical to an uninterrupted run", {
-      value: text(),
+      value: path(),
       defaultText: "the newest under runs/",
     })
     .flag(
       "--tensorboard <DIR>",
       "write TensorBoard's event files, too: scalars, sample grids and settings, to a folder in DIR with the name of the run's directory",
-      { value: text() },
+      { value: path() },
     );
   addSettingFlags(command.group("Network:"), NETWORK_SETTINGS);
   addSettingFlags(command.group("Training:"), TRAINING_SETTINGS);
@@ -94,7 +95,7 @@ export function readFlags(args: readonly string[]): Flags {
   addSettingFlags(command.group("Progress and kernels:"), PROCESS_SETTINGS);
   const values = command
     .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
-    .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
+    .flag("--profile [FILE]", PROFILE_FLAG, { value: path() })
     .group("Options:")
     .switch("--quiet", "print only errors", ["json"])
     .switch("--json", "print events as JSON lines")

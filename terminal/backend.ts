@@ -9,8 +9,9 @@ import { type Backend, BACKENDS, chooseBackend, type DawnToggle } from "../lib/g
 import { dawnBinary, probeDawn } from "../lib/gpu/dawn/probe.ts";
 import { permissionFlag } from "../lib/process.ts";
 import { commandLine } from "../lib/program.ts";
-import { type FlagOptions, oneOf } from "./cli.ts";
+import type { FlagOptions } from "./cli.ts";
 import { moduleArguments } from "./modules.ts";
+import { oneOf } from "./values.ts";
 import { complain } from "./output.ts";
 import { exitCodeOf } from "./signals.ts";
 

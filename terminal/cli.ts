@@ -1,181 +1,19 @@
 /**
- * Command-line parsing for the tasks: checked values, help with defaults and units, and errors without a stack trace for
+ * Command-line parsing for the tasks: help with defaults and units, and errors without a stack trace for
  * invalid input.
  *
  * @module
  */
 
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { dirname, join, relative } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
 import { commandLine } from "../lib/program.ts";
 import { shellQuote } from "../lib/shell.ts";
-import { withSuggestion } from "../lib/suggest.ts";
 import { complain, standardOutput } from "./output.ts";
-
-/** Parser of a flag's value. */
-export interface Value<T> {
-  /** Allowed values in words. */
-  readonly allowed: string;
-  /** True if help omits `allowed`, because almost anything is. */
-  readonly anything?: boolean;
-  /** @throws {InvalidArgumentError} if `text` is not allowed */
-  readonly parse: (text: string) => T;
-  /**
-   * Checks a value against the earlier ones of a flag that may be repeated.
-   *
-   * @throws {InvalidArgumentError} where they cannot go together
-   */
-  beside?(value: T, earlier: readonly T[]): void;
-}
-
-/** A whole number from `min` to `max`, both included, in decimal digits. */
-export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): Value<number> {
-  const bound = max === Number.MAX_SAFE_INTEGER ? `${min} or more` : `from ${min} to ${max}`;
-  return checked(`a whole number, ${bound}`, (text) => {
-    const value = /^[+-]?\d+$/.test(text) ? Number(text) : NaN;
-    return value >= min && value <= max ? value : undefined;
-  });
-}
-
-/** Exclusive ends of a range. */
-export interface OpenEnds {
-  /** Excludes `min` itself. */
-  readonly above?: boolean;
-  /** Excludes `max` itself. */
-  readonly below?: boolean;
-}
-
-/** A decimal number from `min` to `max`, both included by default; may have an exponent, such as `2e-4`. */
-export function number(min: number, max: number = Infinity, open: OpenEnds = {}): Value<number> {
-  return checked(`a number, ${rangeInWords(min, max, open)}`, (text) => {
-    const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : NaN;
-    if ((open.above && value === min) || (open.below && value === max)) return undefined;
-    return value >= min && value <= max && Number.isFinite(value) ? value : undefined;
-  });
-}
-
-/** Decimal numbers separated by commas, each above and below two bounds. */
-export function numbers(minLength: number, maxLength: number, above: number, below: number): Value<number[]> {
-  const { parse } = number(above, below, { above: true, below: true });
-  const allowed =
-    `${minLength} to ${maxLength} numbers above ${above} and below ${below}, separated by commas`;
-  return checked(allowed, (text) => {
-    const parts = text.split(",");
-    if (parts.length < minLength || parts.length > maxLength) return undefined;
-    try {
-      return parts.map((part) => parse(part.trim()));
-    } catch (error) {
-      if (error instanceof InvalidArgumentError) return undefined;
-      throw error;
-    }
-  });
-}
-
-function rangeInWords(min: number, max: number, { above, below }: OpenEnds): string {
-  if (max === Infinity) return above ? `above ${min}` : `${min} or more`;
-  if (above) return `above ${min} and ${below ? "below" : "at most"} ${max}`;
-  return `from ${min} to ${below ? "below " : ""}${max}`;
-}
-
-/**
- * One of the given words.
- * @param removed words that were allowed once, each with what is allowed instead
- */
-export function oneOf<const T extends string>(
-  words: readonly T[],
-  removed: Readonly<Record<string, string>> = {},
-): Value<T> {
-  const { allowed, parse } = checked(words.join(", "), (text) => words.find((word) => word === text), words);
-  return {
-    allowed,
-    parse: (text) => {
-      const instead = Object.hasOwn(removed, text) ? removed[text] : undefined;
-      if (instead !== undefined) throw new InvalidArgumentError(`Allowed: ${instead}.`);
-      return parse(text);
-    },
-  };
-}
-
-/** Any non-empty text, such as a path or a name. */
-export function text(): Value<string> {
-  return {
-    ...checked("any non-empty text", (value) => value === "" ? undefined : value),
-    anything: true,
-  };
-}
-
-/**
- * A value that `read` parses; undefined means that it is not allowed.
- *
- * @param words allowed words, for suggestions
- */
-export function checked<T>(
-  allowed: string,
-  read: (text: string) => T | undefined,
-  words: readonly string[] = [],
-): Value<T> {
-  const parse = (text: string): T => {
-    const value = read(text);
-    if (value === undefined) {
-      throw new InvalidArgumentError(withSuggestion(`Allowed: ${allowed}.`, text, words));
-    }
-    return value;
-  };
-  return { allowed, parse };
-}
-
-/** A path with a short name, as {@linkcode namedPath} reads it. */
-export interface NamedPath {
-  readonly name: string;
-  /** Path or URL. */
-  readonly path: string;
-}
-
-const NAME_WORDS = "1 to 64 letters, digits, '.', '_' and '-', the first one a letter or digit";
-
-/**
- * `[NAME=]PATH`: a path or URL with a short name, by default the last part of the path, with `-` in place of characters that
- * names don't have. Of a repeated flag, each value needs a name of its own. A path that looks like `NAME=PATH` can be given with its name,
- * or as `./a=b`.
- */
-export function namedPath(): Value<NamedPath> {
-  const parse = (text: string): NamedPath => {
-    const [, given, rest] = /^([^=/\\:?#]*)=(.*)$/s.exec(text) ?? [];
-    const path = rest ?? text;
-    const name = given ?? defaultName(path);
-    if (path !== "" && /^[A-Za-z\d][\w.-]{0,63}$/.test(name)) return { name, path };
-    throw new InvalidArgumentError(`Allowed: PATH or NAME=PATH, with a NAME of ${NAME_WORDS}.`);
-  };
-  return {
-    allowed: "any path, with a name where the last part of the path is not to be it",
-    anything: true,
-    parse,
-    beside({ name, path }, earlier) {
-      const other = earlier.find((one) => one.name === name);
-      if (!other) return;
-      const choice = `Give one of ${other.path} and ${path} another name, as NAME=PATH.`;
-      throw new InvalidArgumentError(`The name ${name} is taken. ${choice}`);
-    },
-  };
-}
-
-/** Name by the last part of a path or URL; `model` where that has no letter or digit. */
-function defaultName(path: string): string {
-  const url = /^[a-z]+:\/\//i.test(path) ? URL.parse(path) : null;
-  const last = url ? decodeName(basename(url.pathname)) : basename(resolve(path));
-  return last.replace(/[^\w.-]+/g, "-").replace(/^[^A-Za-z\d]+|-+$/g, "").slice(0, 64) || "model";
-}
-
-function decodeName(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part; // a percent sign of its own
-  }
-}
+import type { Value } from "./values.ts";
 
 /** Options of a flag with a value. */
 export interface FlagOptions<T> {

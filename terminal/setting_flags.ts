@@ -11,16 +11,8 @@ import {
   type Settings,
   usualFlag,
 } from "../lib/train/setting.ts";
-import {
-  type FlagNames,
-  integer,
-  number,
-  numbers,
-  oneOf,
-  type TaskCommand,
-  text,
-  type Value,
-} from "./cli.ts";
+import type { FlagNames, TaskCommand } from "./cli.ts";
+import { integer, number, numbers, oneOf, path, type Value } from "./values.ts";
 
 /** Help note for settings that may change on resume. */
 const RESUMABLE = "may change on resume";
@@ -100,10 +92,10 @@ function valueOf(setting: Exclude<Setting, BooleanSetting>): Value<unknown> {
       return oneOf(setting.choices, setting.removed);
     case "numbers": {
       const { inline, minLength, maxLength, above, below } = setting;
-      return inline ? numbers(minLength, maxLength, above, below) : text();
+      return inline ? numbers(minLength, maxLength, above, below) : path();
     }
     case "object":
-      return text();
+      return path();
   }
 }
 

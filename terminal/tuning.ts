@@ -4,7 +4,8 @@
  * @module
  */
 import { TUNE_MODES, type TuneMode, type TuningProgress } from "../lib/tuning/tuning.ts";
-import { type FlagOptions, oneOf } from "./cli.ts";
+import type { FlagOptions } from "./cli.ts";
+import { oneOf } from "./values.ts";
 import { counted, formatDuration, type Reporter } from "./progress.ts";
 
 /** Options of the `--tune` flag; undefined means `auto`. */

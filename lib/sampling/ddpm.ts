@@ -132,6 +132,27 @@ export class DDPM {
   }
 
   /**
+   * Evaluates the network once for each noisy image, guidance included, for samplers of one's own. A network with
+   * self-conditioning is given no earlier estimate, and of one with a learned variance the first half of the output is returned.
+   *
+   * @param images class and guidance of each; `start` is `x_t`, without it the noise of the seed
+   * @param step where in a plan of `planSampling` the images are
+   * @param options `batch`: most images at a time, default 64
+   * @returns the network's output, shape [images, H, W, C]: the noise in `x_t`, or what else the model was trained to predict
+   * @throws {ConfigError} for a `start` of another size, or guidance without the classes that it needs
+   * @throws {DeviceError} if the batch does not fit into device memory, or the model was closed
+   */
+  async predict(
+    images: readonly SlotImage[],
+    step: PlannedStep,
+    options: Pick<GenerateOptions, "batch"> = {},
+  ): Promise<Float32Array<ArrayBuffer>> {
+    // A step whose result is the output alone
+    const weights = { nextFromX0: 0, nextFromX: 0, nextFromH1: 0, nextFromH2: 0, sigma: 0, nextFromOut: 1 };
+    return await this.draw(images, [{ ...step, ...weights }], options);
+  }
+
+  /**
    * Samples images in one batch, and keeps the intermediate images.
    *
    * @param options as for {@linkcode DDPM.generate}; `batch` is ignored

@@ -29,6 +29,7 @@ export const PARTS: Readonly<Record<string, readonly Page[]>> = {
     page("deploy/README.md", "deploy.html", "Behind nginx"),
     guide("exchange", "Exchange with Python"),
     guide("kernels", "Kernels"),
+    page("examples/README.md", "examples.html", "Examples"),
   ],
   Reference: [
     guide("paper", "From the papers to the code"),

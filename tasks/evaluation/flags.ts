@@ -9,7 +9,8 @@ import { type Preprocessing, PREPROCESSINGS } from "../../lib/evaluation/incepti
 import { type Precision, PRECISION_HELP } from "../../lib/model/precision.ts";
 import { commandLine } from "../../lib/program.ts";
 import { TUNE_HELP, type TuneMode } from "../../lib/tuning/tuning.ts";
-import { type FlagNames, integer, oneOf, TaskCommand, text } from "../../terminal/cli.ts";
+import { type FlagNames, TaskCommand } from "../../terminal/cli.ts";
+import { integer, oneOf, path } from "../../terminal/values.ts";
 import { PRECISION_OPTIONS } from "../../terminal/precision.ts";
 import { TUNE_OPTIONS } from "../../terminal/tuning.ts";
 import { addDataFlags, DATA_FLAG_NAMES, type DataDefaults, type DataFlags } from "../data_flags.ts";
@@ -96,7 +97,7 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
       "--inception <FILE>",
       "weights of InceptionV3, for FID, KID and Inception score (docs/evaluation.md)",
       {
-        value: text(),
+        value: path(),
         defaultText: "none",
       },
     )
@@ -109,7 +110,7 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
       },
     )
     .flag("--out <DIR>", "directory of samples and results", {
-      value: text(),
+      value: path(),
       defaultText: "evaluation/ and the model's name",
     })
     .flag("--export <FORM>", "also write the samples for others' tools: samples.npz, or a folder of PNGs", {
@@ -145,7 +146,7 @@ export function addReferenceFlags(
     ...defaults,
   })
     .flag("--classifier <DIR>", `classifier of \`${commandLine("train:classifier")}\``, {
-      value: text(),
+      value: path(),
       defaultText: "the project's own checkpoints/classifier",
     });
 }

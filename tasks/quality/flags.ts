@@ -12,16 +12,8 @@ import {
 } from "../../lib/diffusion/sampler.ts";
 import { type PresetName, PRESETS } from "../../lib/model/presets.ts";
 import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../../lib/sampling/request.ts";
-import {
-  checked,
-  type FlagNames,
-  integer,
-  number,
-  oneOf,
-  TaskCommand,
-  text,
-  type Value,
-} from "../../terminal/cli.ts";
+import { type FlagNames, TaskCommand } from "../../terminal/cli.ts";
+import { integer, list, listSchema, number, oneOf, path, type Value } from "../../terminal/values.ts";
 import { DATA_FLAG_NAMES, type DataFlags } from "../data_flags.ts";
 import { addReferenceFlags } from "../evaluation/flags.ts";
 import { addGuidanceFlags, SAMPLING_FLAG_OF } from "../sampling_flags.ts";
@@ -72,9 +64,14 @@ on from there, and cells of other calls with the same settings stay in the file.
 const SAMPLER = oneOf(samplerNames);
 const SPACING = oneOf(spacingNames);
 
-/** Samplers, some with a spacing: `dpm++2m,unipc:linspace`. */
+/** Samplers, some with a spacing: `dpm++2m,unipc:linspace`; in a settings file `["dpm++2m", "unipc:linspace"]`. */
 export const SAMPLERS: Value<SamplerChoice[]> = {
   allowed: "names of samplers, separated by commas",
+  schema: listSchema({
+    anyOf: [SAMPLER.schema, { type: "string", pattern: `^[^:]+:(${spacingNames.join("|")})$` }],
+  }),
+  toJson: (choices) =>
+    choices.map(({ sampler, spacing }) => spacing === undefined ? sampler : `${sampler}:${spacing}`),
   parse: (list) =>
     list.split(",").map((word) => {
       const [sampler = "", ...spacing] = word.trim().split(":");
@@ -92,7 +89,7 @@ export function readSamplersFlags(args: readonly string[]): SamplersFlags {
     "Compares samplers at equal numbers of network evaluations; docs/quality.md is made from its file.",
   )
     .flag("--model <DIR>", "a run directory, or a diffusers directory", {
-      value: text(),
+      value: path(),
       defaultText: "the project's own checkpoints/cifar10",
     })
     .flag("--samplers <LIST>", "samplers, each with a spacing if not its own: dpm++2m,unipc:linspace", {
@@ -101,7 +98,7 @@ export function readSamplersFlags(args: readonly string[]): SamplersFlags {
       defaultText: "all, each with its own spacing",
     })
     .flag("--evaluations <LIST>", "network evaluations per image, separated by commas", {
-      value: checked("whole numbers from 1 to 1000, separated by commas", parseCounts),
+      value: list(integer(1, 1000), "whole numbers from 1 to 1000, separated by commas"),
       default: [10, 20],
       defaultText: "10,20",
     })
@@ -136,11 +133,11 @@ export function readSamplersFlags(args: readonly string[]): SamplersFlags {
     channels: "as of the model",
   })
     .flag("--samples <DIR>", "directory of the images drawn", {
-      value: text(),
+      value: path(),
       default: "evaluation/samplers",
     })
     .flag("--out <FILE>", "file of the results, in JSON", {
-      value: text(),
+      value: path(),
       default: "bench/results/quality/samplers.json",
     })
     .switch("--quiet", "print only errors")
@@ -156,7 +153,7 @@ export function readRecipesFlags(args: readonly string[]): RecipesFlags {
   )
     .flag("--preset <NAME>", "network preset", { value: oneOf(PRESETS), default: "tiny" })
     .flag("--config <FILE>", "a custom network: config.json of a diffusers UNet2DModel", {
-      value: text(),
+      value: path(),
       defaultText: "the preset's",
     })
     .flag("--steps <N>", "optimizer steps of each run", {
@@ -191,11 +188,11 @@ export function readRecipesFlags(args: readonly string[]): RecipesFlags {
     .flag("--seed <N>", "random seed of training, and of the first image", { value: integer(0), default: 0 });
   return addReferenceFlags(command, "images to train on, and a split of test images")
     .flag("--runs <DIR>", "directory of the runs, and of the images drawn", {
-      value: text(),
+      value: path(),
       default: "evaluation/recipes",
     })
     .flag("--out <FILE>", "file of the results, in JSON", {
-      value: text(),
+      value: path(),
       default: "bench/results/quality/recipes.json",
     })
     .switch("--quiet", "print only errors")
@@ -212,8 +209,3 @@ export const QUALITY_FLAGS: FlagNames = {
   ),
   ...DATA_FLAG_NAMES,
 };
-
-function parseCounts(list: string): number[] | undefined {
-  const counts = list.split(",").map((word) => /^\s*\d+\s*$/.test(word) ? Number(word) : NaN);
-  return counts.every((count) => count >= 1 && count <= 1000) ? counts : undefined;
-}

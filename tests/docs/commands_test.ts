@@ -6,8 +6,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import project from "../../deno.json" with { type: "json" };
 import { SUITE } from "../../tasks/test.ts";
-import { type Outcome, runTask, startTask } from "../support/command.ts";
+import { type Outcome, runTask } from "../support/command.ts";
 import { allCommands, blocksOf, type DocumentCommand, DOCUMENTS, ROOT } from "../support/documents.ts";
+import { withServeTask } from "../support/serve_task.ts";
 import { makePng } from "../support/synthetic.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 
@@ -49,6 +50,7 @@ const ELSEWHERE: readonly [RegExp, string][] = [
   [/^bash \.ci\/run$/, ".ci/run"],
   [/^(?:sudo|git archive) |^curl .*img\.example\.net|readyz$/, "tests/deploy/readme_test.ts"],
   [/^podman /, "tests/deploy/service_test.ts"],
+  [/^deno run -A examples\//, "tests/examples/examples_test.ts"],
 ];
 
 const all = await allCommands();
@@ -92,17 +94,6 @@ async function prepare(directory: string): Promise<void> {
       await Deno.writeFile(join(directory, "pets", name, `${i}.png`), png);
     }
   }
-}
-
-/** Waits for the model, which a server loads after it listens. */
-async function untilReady(address: string): Promise<void> {
-  for (let tries = 0; tries < 600; tries++) {
-    const answer = await fetch(`${address}/readyz`);
-    await answer.body?.cancel();
-    if (answer.ok) return;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error("the server does not become ready");
 }
 
 function succeeded({ code, out, err }: Outcome, { where, text }: DocumentCommand): void {
@@ -164,12 +155,8 @@ Deno.test("commands of the documents do what they say, on a few images", async (
 Deno.test("requests of the documents are answered by the server that they start", async (t) => {
   await inTemporaryDirectory(async (directory) => {
     await prepare(directory);
-    const args = ["--model", "checkpoints/cifar10-tiny", "--port", "0", "--jobs", "jobs.db"];
-    const server = startTask("serve", args, directory);
-    try {
-      const line = await server.until((line) => line.includes("http://"));
-      const address = /http:\/\/[\d.]+:\d+/.exec(line)![0];
-      await untilReady(address);
+    const args = ["--model", "checkpoints/cifar10-tiny", "--jobs", "jobs.db"];
+    await withServeTask(args, directory, async (address) => {
       const isElsewhere = ({ text }: DocumentCommand) => ELSEWHERE.some(([pattern]) => pattern.test(text));
       for (const command of startingWith("curl ").filter((command) => !isElsewhere(command))) {
         await t.step(command.text, async () => {
@@ -181,10 +168,7 @@ Deno.test("requests of the documents are answered by the server that they start"
           assert.ok(success, `${command.where}: ${new TextDecoder().decode(stderr)}`);
         });
       }
-    } finally {
-      server.child.kill("SIGTERM");
-      await server.outcome();
-    }
+    });
     for (const name of ["cat.png", "dog.png"]) {
       assert.equal((await Deno.readFile(join(directory, name)))[1], 0x50, name);
     }

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
+import { applyStep, planSampling, startState } from "../../lib/diffusion/sampler.ts";
+import { Images } from "../../lib/image/images.ts";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
+import { initialNoise } from "../../lib/sampling/initial_noise.ts";
 import type { GenerateOptions } from "../../lib/sampling/request.ts";
 import { ConfigError, DeviceError } from "../../lib/errors.ts";
 import { openGpu } from "../../lib/gpu/device.ts";
@@ -87,6 +90,37 @@ for (const { options, image } of expected.images) {
     });
   });
 }
+
+Deno.test("predict() gives the network's output, from which applyStep makes the step that the device does", async () => {
+  await withModel(async (model) => {
+    const plan = planSampling("ddim", model.schedule, { steps: 4, eta: 0 });
+    const images = [0, 1, 2].map((label) => ({ label, seed: 5 + label, guidance: label }));
+    // The seeds' noise, as the device makes it: a step that keeps x.
+    const keep = { nextFromX0: 0, nextFromX: 1, nextFromOut: 0 };
+    let x = await model.draw(images, [{ ...plan[0], ...keep }]);
+    const noise = images.flatMap(({ seed }) => [...initialNoise(seed, 64, 3)]);
+    assertClose(x, noise, { absolute: 1e-5 }, "noise of the seeds");
+    for (const step of plan) {
+      const starts = images.map((image, i) => ({ ...image, start: x.slice(i * 192, (i + 1) * 192) }));
+      const out = await model.predict(starts, step);
+      assert.deepEqual(await model.predict(starts, step, { batch: 2 }), out);
+      if (step === plan[0]) {
+        assertClose(await model.predict(images, step), [...out], { absolute: 1e-6 }, "without start");
+      }
+      const next = applyStep(step, startState(Float64Array.from(x)), out);
+      x = await model.draw(starts, [step]);
+      assertClose(x, [...next.x], { absolute: 1e-5 }, `t=${step.timestep}`);
+    }
+    const options = { sampler: "ddim", steps: 4 } as const;
+    for (const [i, { label, seed, guidance }] of images.entries()) {
+      const { pixels } = await model.generate({ ...options, class: label, seed, guidance });
+      const own = Images.fromFloats(x.slice(i * 192, (i + 1) * 192), 1, 8, 8);
+      assertClose(pixels, [...own.pixels], { absolute: 1 }, `class ${label}`);
+    }
+    const wrong = [{ ...images[0], start: new Float32Array(3) }];
+    await assert.rejects(model.predict(wrong, plan[0]), /start: expected/);
+  });
+});
 
 Deno.test("an image depends on its seed and class alone: not on batch, count, neighbours or listeners", async () => {
   await withModel(async (model) => {

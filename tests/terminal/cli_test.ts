@@ -1,15 +1,6 @@
 import assert from "node:assert/strict";
-import {
-  describeError,
-  helpWidth,
-  integer,
-  type NamedPath,
-  namedPath,
-  number,
-  oneOf,
-  TaskCommand,
-  text,
-} from "../../terminal/cli.ts";
+import { describeError, helpWidth, TaskCommand } from "../../terminal/cli.ts";
+import { integer, type NamedPath, namedPath, number, oneOf, text } from "../../terminal/values.ts";
 import { ConfigError, DataError, TrainingError } from "../../lib/errors.ts";
 
 interface Options {
@@ -138,36 +129,6 @@ Deno.test("a flag that may be repeated has all its values in order, and names th
   assert.deepEqual(other.read([]), { size: [4] });
 });
 
-Deno.test("a path may have a name, which otherwise is its last part", () => {
-  const named = (text: string) => namedPath().parse(text);
-  for (
-    const [text, name, path] of [
-      ["runs/cats", "cats", "runs/cats"],
-      ["runs/cats/", "cats", "runs/cats/"],
-      ["/a/My run (2)", "My-run-2", "/a/My run (2)"],
-      ["dogs=runs/cats", "dogs", "runs/cats"],
-      ["v1.2_x-Y=runs/a=b", "v1.2_x-Y", "runs/a=b"],
-      ["./a=b", "a-b", "./a=b"],
-      ["/runs/a=b", "a-b", "/runs/a=b"],
-      [
-        "https://example.org/google/ddpm-cat%20256/?a=b",
-        "ddpm-cat-256",
-        "https://example.org/google/ddpm-cat%20256/?a=b",
-      ],
-      ["https://example.org/50%", "50", "https://example.org/50%"],
-      ["cat=https://example.org/a?b=c", "cat", "https://example.org/a?b=c"],
-      ["/", "model", "/"],
-      [`/${"a".repeat(70)}`, "a".repeat(64), `/${"a".repeat(70)}`],
-    ] as const
-  ) {
-    assert.deepEqual(named(text), { name, path });
-  }
-  assert.equal(named("lib/gpu/..").name, "lib");
-  for (const text of ["", "=a", "a=", "-a=b", ".=b", "a b=c", "ä=b", `${"a".repeat(65)}=b`]) {
-    assert.throws(() => named(text), /Allowed: PATH or NAME=PATH, with a NAME of 1 to 64 letters/, text);
-  }
-});
-
 Deno.test("two paths of one name are refused, with what to do", () => {
   assert.deepEqual(run("--also", "runs/a/ema", "--also", "b=runs/b/ema").options?.also, [
     { name: "ema", path: "runs/a/ema" },
@@ -212,20 +173,6 @@ Deno.test("help fits the terminal, notes included, and has a fixed width elsewhe
   assert.deepEqual(lines.slice(-3), ["", "example:   kept  as it is", ""]);
 });
 
-Deno.test("a range may leave out its ends", () => {
-  const cases = [
-    [number(0, 1, { above: true }), ["0", "-1"], ["1", "1e-9"], "a number, above 0 and at most 1"],
-    [number(0, 1, { below: true }), ["1"], ["0", "0.999"], "a number, from 0 to below 1"],
-    [number(0, 1, { above: true, below: true }), ["0", "1"], ["0.5"], "a number, above 0 and below 1"],
-    [number(2, Infinity, { above: true }), ["2"], ["2.1"], "a number, above 2"],
-  ] as const;
-  for (const [value, refused, taken, allowed] of cases) {
-    assert.equal(value.allowed, allowed);
-    for (const text of refused) assert.throws(() => value.parse(text), { message: `Allowed: ${allowed}.` });
-    for (const text of taken) assert.equal(value.parse(text), Number(text));
-  }
-});
-
 Deno.test("a message of the library names flags where a command line set the options", () => {
   const flags = { onNonFinite: "--on-non-finite", lr: "--lr", model: "--config" };
   const shown = (error: Error) => describeError(error, flags).message;
@@ -255,10 +202,4 @@ Deno.test("faults of input show their message alone, bugs their stack", () => {
   assert.equal(bug.exitCode, 1);
   assert.match(bug.message!, /TypeError: boom\n\s+at .*cli_test/);
   assert.equal(describeError("text").message, "error: text");
-});
-
-Deno.test("a word that is nearly one of those allowed is asked after", () => {
-  const preset = oneOf(["tiny", "small", "ddpm"]);
-  assert.throws(() => preset.parse("smal"), { message: "Allowed: tiny, small, ddpm. (did you mean small?)" });
-  assert.throws(() => preset.parse("huge"), { message: "Allowed: tiny, small, ddpm." });
 });
