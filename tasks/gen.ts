@@ -1,8 +1,8 @@
 /**
  * `deno task gen [--check]`: writes `kernels/sources.ts`, the WGSL files as typed TypeScript constants,
  * `kernels/records/layouts.ts`, the layouts of the structs in `kernels/records/*.wgsl`, `docs/roofline.md`, the predicted
- * time of each kernel, `docs/quality.md`, the tables of measured quality, and `lib/report/assets.ts`, the script and style
- * sheet of reports.
+ * time of each kernel, `docs/quality.md`, the tables of measured quality, `lib/report/assets.ts`, the script and style sheet of
+ * reports, and `server/http/routes/page_assets.ts`, the files of the server's page.
  *
  * Deno could import these files as text, but JSR packages cannot.
  *
@@ -11,6 +11,7 @@
 
 import { type KernelSource, parseKernel } from "../kernels/source.ts";
 import { findStructs, parseFields, SCALAR_BYTES } from "../kernels/struct.ts";
+import { generatePageAssets } from "./page_assets.ts";
 import { generateReportAssets } from "./report_assets.ts";
 import { templateLiteral } from "./template_literal.ts";
 
@@ -147,8 +148,9 @@ async function readKernels(): Promise<Map<string, string>> {
   return new Map([...files].map(([path, text]) => [path.slice("./".length), text]));
 }
 
-async function readReportPage(): Promise<Map<string, string>> {
-  const folder = new URL("lib/report/page/", ROOT);
+/** Text of the files of a folder by name. */
+async function readTexts(path: string): Promise<Map<string, string>> {
+  const folder = new URL(path, ROOT);
   const names = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
   return new Map(
     await Promise.all(
@@ -169,7 +171,8 @@ async function main(args: string[]): Promise<number> {
   const stale = [
     await write("kernels/sources.ts", generate(files)),
     await write("kernels/records/layouts.ts", generateLayouts(files)),
-    await write("lib/report/assets.ts", generateReportAssets(await readReportPage())),
+    await write("lib/report/assets.ts", generateReportAssets(await readTexts("lib/report/page/"))),
+    await write("server/http/routes/page_assets.ts", generatePageAssets(await readTexts("server/page/"))),
     // Loaded only now: the page follows from the kernels as just written.
     await write("docs/roofline.md", await (await import("../bench/roofline_gpu.ts")).presetsRoofline()),
     await write("docs/quality.md", await (await import("../bench/quality_page.ts")).qualityPageOfResults()),

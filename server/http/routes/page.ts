@@ -1,14 +1,14 @@
 /**
- * Web page and its assets. All files are read once, when the server starts: no request reaches the file system.
+ * Web page and its assets, which are constants: no request reaches the file system.
  *
  * @module
  */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { Hono } from "hono";
 import { markovSamplers, samplerNames } from "../../../lib/diffusion/sampler.ts";
 import { MAX_RESAMPLINGS } from "../../../lib/sampling/edits/image_edit.ts";
 import { type ServerSettings, settingRanges } from "../../settings.ts";
+import { PAGE_FILES } from "./page_assets.ts";
 
 const TYPES = {
   html: "text/html; charset=utf-8",
@@ -17,39 +17,14 @@ const TYPES = {
   svg: "image/svg+xml",
 } as const;
 
-/** The files of `server/page/`; `index.html` is `/`, the others are `/page/NAME`. */
-const FILES = [
-  "index.html",
-  "page.css",
-  "icon.svg",
-  "api.js",
-  "details.js",
-  "dom.js",
-  "draw.js",
-  "drawing.js",
-  "edit_stream.js",
-  "editor.js",
-  "events.js",
-  "form.js",
-  "layout.js",
-  "main.js",
-  "mask.js",
-  "offer.js",
-  "original.js",
-  "painted.js",
-  "picture.js",
-  "row.js",
-  "token.js",
-  "words.js",
-] as const;
-
 /** `GET /`, the page's assets, and the server's settings that its form needs. */
 export function pageRoutes(settings: ServerSettings): Hono {
   const routes = new Hono();
-  for (const name of FILES) {
-    const body = readFileSync(new URL(`../../page/${name}`, import.meta.url));
+  const encoder = new TextEncoder();
+  // `index.html` is `/`, the other files of `server/page/` are `/page/NAME`.
+  for (const [name, text] of PAGE_FILES) {
     const type = TYPES[name.slice(name.lastIndexOf(".") + 1) as keyof typeof TYPES];
-    serve(routes, name === "index.html" ? "/" : `/page/${name}`, type, body);
+    serve(routes, name === "index.html" ? "/" : `/page/${name}`, type, encoder.encode(text));
   }
   const { sampler, guidance, maxImages, maxSteps } = settings;
   const form = {
@@ -63,7 +38,7 @@ export function pageRoutes(settings: ServerSettings): Hono {
     },
     defaults: { sampler, guidance },
   };
-  serve(routes, "/page/settings.json", "application/json", new TextEncoder().encode(JSON.stringify(form)));
+  serve(routes, "/page/settings.json", "application/json", encoder.encode(JSON.stringify(form)));
   return routes;
 }
 
