@@ -21,6 +21,7 @@ export interface AnsweredRequest {
   readonly seconds: number;
 }
 
+const webhookOutcomes = ["delivered", "failed", "retried"] as const;
 const methods = new Set(["GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"]);
 const requestSeconds = [0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 const stepSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -88,6 +89,9 @@ export class Metrics implements Partial<EngineListener> {
   constructor() {
     const build = this.#gauge("build_info", "Versions of the server and of Deno", ["version", "deno"]);
     build.set({ version, deno: Deno.version.deno }, 1);
+    // Alerts are raised by the increase of these; Prometheus sees none in a series that begins with 1.
+    this.#errors.inc({ code: "internal" }, 0);
+    for (const outcome of webhookOutcomes) this.#webhookAttempts.inc({ outcome }, 0);
     new Gauge({
       name: "process_resident_memory_bytes",
       help: "Resident memory of the process",
@@ -160,7 +164,7 @@ export class Metrics implements Partial<EngineListener> {
   }
 
   /** An attempt to deliver a webhook has ended. */
-  webhookAttempted(outcome: "delivered" | "failed" | "retried"): void {
+  webhookAttempted(outcome: typeof webhookOutcomes[number]): void {
     this.#webhookAttempts.inc({ outcome });
   }
 

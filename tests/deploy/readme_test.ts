@@ -8,7 +8,7 @@ import { leaveOut, testsWith } from "../support/tools.ts";
 const CONTAINERS = /^podman /;
 
 const test = canOverlay
-  ? testsWith(["nginx", "openssl", "curl"])
+  ? testsWith(["nginx", "promtool", "openssl", "curl"])
   : leaveOut("commands of deploy/README.md, as overlays cannot be mounted here");
 
 test("every command of deploy/README.md works, in its order", async (tools) => {
@@ -29,6 +29,8 @@ test("every command of deploy/README.md works, in its order", async (tools) => {
     "systemctl reload nginx",
     "systemctl reload denoise",
     "systemctl restart denoise",
+    "apt-get install --yes --no-install-recommends prometheus",
+    "systemctl restart prometheus",
   ]);
   assert.equal(out.match(/^event: preview$/gm)?.length, 4, out.slice(0, 500));
   assert.match(log, /"model reloaded"/);

@@ -39,6 +39,7 @@ const STANDINS: Readonly<Record<string, string>> = {
   // nothing is to be installed, and HEAD may lack what is being tested
   "apt-get": 'echo "apt-get $*" >>$TOP/calls',
   git: '[ "$*" = "archive HEAD" ] && cd $TOP/clone && exec tar -ch *',
+  promtool: 'exec $REAL_PROMTOOL "$@"',
   nginx: 'exec $REAL_NGINX -p $TOP -c $MAIN "$@"',
   systemctl: `
 echo "systemctl $*" >>$TOP/calls
@@ -53,6 +54,7 @@ case "$*" in
     echo $! >$TOP/pid ;;
   "reload denoise") kill -HUP $(cat $TOP/pid); timeout 60 grep -q "model reloaded" <(tail -f -n +1 $TOP/log) ;;
   "reload nginx") nginx & ;;
+  "restart prometheus") ;;
   *) echo "no stand-in for systemctl $*" >&2; exit 1 ;;
 esac`,
 };
@@ -74,7 +76,7 @@ export interface MachineOutcome {
  * @param commands on the ports 80, 443 and 8000, which become free ones of 127.0.0.1
  */
 export async function runOnMachine(
-  { nginx }: Pick<Tools<"nginx">, "nginx">,
+  { nginx, promtool }: Tools<"nginx" | "promtool">,
   commands: readonly string[],
 ): Promise<MachineOutcome> {
   return await inTemporaryDirectory(async (top) => {
@@ -110,7 +112,7 @@ export async function runOnMachine(
         .replace(/(https:\/\/[\w.]+)\//g, `$1:${secure}/`);
     const script = [
       mounts(top),
-      "mkdir -p /etc/nginx/conf.d",
+      "mkdir -p /etc/nginx/conf.d /etc/prometheus",
       `trap 'kill $(cat ${top}/pid ${top}/nginx.pid 2>/dev/null) 2>/dev/null; wait' EXIT`,
       `cd ${clone}`,
       ...commands.flatMap((
@@ -122,6 +124,7 @@ export async function runOnMachine(
       PATH: `${join(top, "bin")}:${Deno.env.get("PATH")}:/usr/sbin`,
       TOP: top,
       REAL_NGINX: nginx,
+      REAL_PROMTOOL: promtool,
       MAIN: join(top, "main.conf"),
       UNIT: "/etc/systemd/system/denoise.service",
       DENO_WEBGPU_BACKEND: "vulkan",
