@@ -5,6 +5,7 @@
  */
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { authenticate, requiresToken } from "./http/authentication.ts";
 import { type BodyLimits, limitBody } from "./http/body.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { ServerContext } from "./http/context.ts";
@@ -16,6 +17,7 @@ import type { Jobs } from "./jobs/jobs.ts";
 import { jobRoutes } from "./jobs/routes.ts";
 import { docsRoutes } from "./http/routes/docs.ts";
 import { generateRoute } from "./http/routes/generate.ts";
+import { limitsRoute } from "./http/routes/limits.ts";
 import { modelRoutes } from "./http/routes/models.ts";
 import { openAiRoutes } from "./openai/routes.ts";
 import { pageRoutes } from "./http/routes/page.ts";
@@ -24,7 +26,7 @@ import { streamRoute } from "./http/routes/stream.ts";
 import { allowOrigin, refuseCrossSite } from "./http/cross_site.ts";
 import { closeWhenDraining } from "./http/draining.ts";
 import { hostCheck } from "./http/hosts.ts";
-import { limitSize, requireToken, securityHeaders } from "./http/security.ts";
+import { limitSize, securityHeaders } from "./http/security.ts";
 import { track } from "./http/tracking.ts";
 
 /** Options of {@linkcode createApp}. */
@@ -41,7 +43,7 @@ export interface AppOptions {
  * Creates the application, for `Deno.serve(options, app.fetch)`. The second argument of `fetch` holds the client's address.
  */
 export function createApp(context: ServerContext, options: AppOptions = {}): App {
-  const { settings, token, metrics, runner } = context;
+  const { settings, metrics, runner } = context;
   metrics.watch(runner);
   const app: App = new OpenAPIHono<AppEnv>();
   app.onError((error, c) => answerProblem(ProblemError.from(error), c));
@@ -52,7 +54,7 @@ export function createApp(context: ServerContext, options: AppOptions = {}): App
   app.use(track(context, options.clock ?? systemClock));
   app.use(closeWhenDraining(runner));
   app.use(securityHeaders(settings.cors));
-  const checkHost = hostCheck(settings, token !== undefined);
+  const checkHost = hostCheck(settings, requiresToken(context));
   app.use(async (c, next) => {
     const problem = checkHost(c.req.raw);
     if (problem) throw problem;
@@ -74,13 +76,14 @@ export function createApp(context: ServerContext, options: AppOptions = {}): App
   docsRoutes(app, context);
 
   app.use(refuseCrossSite(settings));
-  app.use(requireToken(token));
+  app.use(authenticate(context));
   app.use(
     limitBody(options.body ?? {}, { paths: ["/v1/images/edits"], bytes: settings.maxUpload * 2 ** 20 }),
   );
   generateRoute(app, context);
   streamRoute(app, context, options.clock);
   modelRoutes(app, context);
+  limitsRoute(app, context);
   metricsRoute(app, context);
   adminRoutes(app, context);
   jobRoutes(app, context, options.jobs, options.clock);

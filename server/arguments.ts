@@ -36,6 +36,7 @@ const schema: z.ZodType<ServerSettings> = z.strictObject({
   sampler: z.enum(samplerNames, `expected ${samplerNames.join(", ")}`).optional(),
   guidance: number("guidance").optional(),
   tokenFile: text.optional(),
+  keys: text.optional(),
   cors: text.optional(),
   maxImages: integer("maxImages"),
   maxUpload: integer("maxUpload"),
@@ -58,6 +59,9 @@ const schema: z.ZodType<ServerSettings> = z.strictObject({
     toggles: z.array(z.enum(DAWN_TOGGLES, `expected some of ${DAWN_TOGGLES.join(", ")}`)),
   }).optional(),
   tune: z.enum(TUNE_MODES, "expected auto, on or off").optional(),
+}).refine(({ tokenFile, keys }) => tokenFile === undefined || keys === undefined, {
+  path: ["keys"],
+  error: "expected none where there is a tokenFile",
 });
 
 /**

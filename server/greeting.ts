@@ -18,7 +18,7 @@ export function serverUrl({ hostname, port }: Pick<Deno.NetAddr, "hostname" | "p
 export function greeting(
   url: string,
   model: ServedModel,
-  { tokenFile }: Pick<ServerSettings, "tokenFile">,
+  { tokenFile, keys }: Pick<ServerSettings, "tokenFile" | "keys">,
 ): string[] {
   const { id, path, guide, height, width, parameters, classes, adapter, precision } = model;
   const about = [
@@ -29,9 +29,12 @@ export function greeting(
   ];
   const name = classes.includes("cat") ? "cat" : classes[0];
   const query = name === undefined ? "" : `?class=${encodeURIComponent(name.toWellFormed())}`;
-  const header = tokenFile === undefined
-    ? ""
-    : ` -H "Authorization: Bearer $(head -n 1 ${shellQuote(tokenFile)})"`;
+  const token = tokenFile !== undefined
+    ? `$(head -n 1 ${shellQuote(tokenFile)})`
+    : keys !== undefined
+    ? "$KEY"
+    : undefined;
+  const header = token === undefined ? "" : ` -H "Authorization: Bearer ${token}"`;
   return [
     `address  ${url}`,
     `model    ${id} (${about.join(", ")})`,

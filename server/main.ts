@@ -11,9 +11,11 @@ import { createApp } from "./app.ts";
 import { parseSettings } from "./arguments.ts";
 import { GpuEngine } from "./engine/gpu_engine.ts";
 import { greeting, serverUrl } from "./greeting.ts";
+import { keyIdOf } from "./http/authentication.ts";
 import { listen } from "./http/listen.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { JobStore } from "./jobs/store.ts";
+import { KeyRing } from "./keys/key_ring.ts";
 import { JsonLog, type Log, logLine } from "./log.ts";
 import { LogWriter } from "./log_writer.ts";
 import { Metrics } from "./metrics.ts";
@@ -44,6 +46,7 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
   const token = settings.tokenFile === undefined
     ? undefined
     : await readToken(settings.tokenFile, (message) => log.warn(message));
+  const keys = settings.keys === undefined ? undefined : await KeyRing.open(settings.keys, log);
   const jobStore = settings.jobs === undefined ? undefined : new JobStore(settings.jobs);
   const { server, use } = listen(settings, log);
   const url = serverUrl(server.addr);
@@ -74,8 +77,9 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
   const runner = new Scheduler(engine, settings);
   const encoder = new WorkerEncoder();
   const decoder = new WorkerDecoder();
-  const context = { settings, engine, runner, encoder, decoder, metrics, log, token };
+  const context = { settings, engine, runner, encoder, decoder, metrics, log, token, keys };
   const jobs = jobStore && new Jobs(jobStore, context);
+  if (keys) followKeys(keys, metrics, jobs);
   use(createApp(context, { jobs }).fetch);
 
   const { id, path, guide, adapter, precision, classes } = model;
@@ -97,10 +101,25 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
       jobs?.close();
       encoder.close();
       decoder.close();
+      keys?.close();
       await engine.close();
       log.info("stopped");
     },
   };
+}
+
+/** Ends what belongs to keys that were revoked, at once those that were while no server ran. */
+function followKeys(keys: KeyRing, metrics: Metrics, jobs: Jobs | undefined): void {
+  const cancelJobs = () =>
+    jobs?.cancelOf((client) => {
+      const id = keyIdOf(client);
+      return id !== undefined && !keys.has(id);
+    });
+  cancelJobs();
+  keys.listen(({ names }) => {
+    cancelJobs();
+    void metrics.keepKeys(names);
+  });
 }
 
 /** Waits for a promise, with a timeout. */

@@ -19,6 +19,8 @@ export interface AnsweredRequest {
   readonly route: string;
   readonly status: number;
   readonly seconds: number;
+  /** Name of its API key; undefined without. */
+  readonly key?: string;
 }
 
 const webhookOutcomes = ["delivered", "failed", "retried"] as const;
@@ -39,6 +41,16 @@ export class Metrics implements Partial<EngineListener> {
     ["route"],
   );
   readonly #errors = this.#counter("errors_total", "Failed requests, by problem code", ["code"]);
+  readonly #keyRequests = this.#counter(
+    "key_requests_total",
+    "Requests answered, by API key",
+    ["key", "status"],
+  );
+  readonly #keyEvaluations = this.#counter(
+    "key_evaluations_total",
+    "Network evaluations of finished requests, images x steps and twice that with guidance, by API key",
+    ["key"],
+  );
   readonly #previewSeconds = this.#histogram(
     "first_preview_seconds",
     "Seconds from a streaming request to its first preview",
@@ -124,7 +136,8 @@ export class Metrics implements Partial<EngineListener> {
     gauge("draining", "1 while the server is shutting down", () => Number(runner.state.draining));
   }
 
-  answered({ method, route, status, seconds }: AnsweredRequest): void {
+  answered({ method, route, status, seconds, key }: AnsweredRequest): void {
+    if (key !== undefined) this.#keyRequests.inc({ key, status: String(status) });
     this.#requests.inc({ method: methods.has(method) ? method : "other", route, status: String(status) });
     this.#requestSeconds.observe({ route }, seconds);
   }
@@ -142,8 +155,25 @@ export class Metrics implements Partial<EngineListener> {
     this.#gauge("job_storage_bytes", "Stored images of jobs", [], (gauge) => gauge.set(bytes()));
   }
 
-  waited(seconds: number): void {
-    this.#waitSeconds.observe(seconds);
+  /**
+   * A request for images has been drawn.
+   *
+   * @param waited seconds in the queue
+   * @param evaluations of the network
+   * @param key name of its API key; undefined without
+   */
+  drawn(waited: number, evaluations: number, key?: string): void {
+    this.#waitSeconds.observe(waited);
+    if (key !== undefined) this.#keyEvaluations.inc({ key }, evaluations);
+  }
+
+  /** Forgets API keys other than these, so that the number of series stays bounded. */
+  async keepKeys(names: readonly string[]): Promise<void> {
+    for (const counter of [this.#keyRequests, this.#keyEvaluations]) {
+      for (const { labels } of (await counter.get()).values) {
+        if (!names.includes(String(labels.key))) counter.remove(labels);
+      }
+    }
   }
 
   firstPreview(seconds: number): void {

@@ -44,6 +44,8 @@ export interface ServerSettings {
   readonly guidance?: number;
   /** File whose first line is the required bearer token; undefined: no authentication. */
   readonly tokenFile?: string;
+  /** File of API keys with limits, one of which each request must carry; undefined: none. Not together with `tokenFile`. */
+  readonly keys?: string;
   /** Origin allowed by CORS, `*` for any; undefined: same origin only. */
   readonly cors?: string;
   /** Maximum images in a request. */

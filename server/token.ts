@@ -4,7 +4,8 @@
  * @module
  */
 import { ConfigError } from "../lib/errors.ts";
-import { printable, shellQuote } from "../lib/shell.ts";
+import { printable } from "../lib/shell.ts";
+import { readPrivateFile } from "./private_file.ts";
 
 /** Tokens with fewer characters cause a warning. */
 const SHORT = 16;
@@ -22,13 +23,7 @@ const LONGEST = 4096;
  *   2.1)
  */
 export async function readToken(path: string, onWarning: (message: string) => void): Promise<string> {
-  const { text, mode } = await readStart(path);
-  const remedy = `chmod 600 ${shellQuote(path)}`;
-  const bits = (mode & 0o777).toString(8).padStart(3, "0");
-  if (mode & 0o022) {
-    const allowed = `a file that only its owner may write (its mode is ${bits}; ${remedy})`;
-    throw new ConfigError("--token-file", path, allowed);
-  }
+  const { text, bits, readable, remedy } = await readPrivateFile("--token-file", path, 2 * LONGEST);
   const token = text.replace(/\n.*/s, "").trim();
   if (token.length > LONGEST) {
     throw new ConfigError(
@@ -41,7 +36,7 @@ export async function readToken(path: string, onWarning: (message: string) => vo
     const allowed = "letters, digits and any of . _ ~ + / - in the first line of the file";
     throw new ConfigError("--token-file", path, allowed);
   }
-  if (mode & 0o044) {
+  if (readable) {
     onWarning(`the token in ${printable(path)} is readable by other users (mode ${bits}; ${remedy})`);
   }
   if (token.length < SHORT) {
@@ -49,22 +44,4 @@ export async function readToken(path: string, onWarning: (message: string) => vo
     onWarning(`the token in ${printable(path)} is short enough to be guessed; ${advice}`);
   }
   return token;
-}
-
-/** Start of the file, longer than any token, and its mode (0 if the system has none). */
-async function readStart(path: string): Promise<{ readonly text: string; readonly mode: number }> {
-  try {
-    using file = await Deno.open(path);
-    const { mode } = await file.stat();
-    const bytes = new Uint8Array(2 * LONGEST);
-    let length = 0;
-    while (length < bytes.length) {
-      const read = await file.read(bytes.subarray(length));
-      if (read === null) break;
-      length += read;
-    }
-    return { text: new TextDecoder().decode(bytes.subarray(0, length)), mode: mode ?? 0 };
-  } catch (error) {
-    throw new ConfigError("--token-file", path, `a file that can be read (${(error as Error).message})`);
-  }
 }

@@ -57,6 +57,8 @@ const ROOMS: readonly Room[] = [
   { path: "server/clock.ts", floor: 12 },
   { path: "server/log.ts", floor: 12 },
   { path: "server/settings.ts", floor: 12 },
+  { path: "server/private_file.ts", floor: 12 },
+  { path: "server/keys/", floor: 13 },
   { path: "server/engine/", floor: 13 },
   { path: "server/queue/", floor: 14 },
   { path: "server/pictures/", floor: 15 },

@@ -21,6 +21,7 @@ export const COMMANDS: Readonly<Record<string, LoadTask>> = {
   "sample": async () => (await import("./sample.ts")).sampleTask,
   "edit": async () => (await import("./edit.ts")).editTask,
   "serve": async () => (await import("./serve.ts")).serveTask,
+  "keys": async () => (await import("./keys.ts")).keysTask,
   "evaluate": async () => (await import("./evaluate.ts")).evaluateTask,
   "report": async () => (await import("./report.ts")).reportTask,
   "export": async () => (await import("./export.ts")).exportTask,

@@ -6,6 +6,7 @@
 import { isIP } from "node:net";
 import { type SamplerName, samplerNames } from "../lib/diffusion/sampler.ts";
 import type { Backend } from "../lib/gpu/backend.ts";
+import { commandLine } from "../lib/program.ts";
 import { PRECISION_HELP } from "../lib/model/precision.ts";
 import { TUNE_HELP } from "../lib/tuning/tuning.ts";
 import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../lib/sampling/request.ts";
@@ -90,6 +91,17 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
       {
         value: path(),
         defaultText: "no token is required",
+      },
+    )
+    .flag(
+      "--keys <FILE>",
+      `require an API key of this file, which \`${
+        commandLine("keys")
+      }\` makes; changes take effect within seconds`,
+      {
+        value: path(),
+        defaultText: "no keys",
+        conflicts: ["tokenFile"],
       },
     )
     .flag(

@@ -81,11 +81,11 @@ function keptPaths({ tune, jobs }: ServerSettings): string[] {
 }
 
 function readablePaths(settings: ServerSettings): string[] {
-  const { model, guide, tokenFile } = settings;
+  const { model, guide, tokenFile, keys } = settings;
   const program = IS_ON_DISK ? PROGRAM.map(programPath) : [];
   return [
     ...[model, ...guide === undefined ? [] : [guide]].map((path) => weightFileModel(path)?.directory ?? path),
-    ...tokenFile === undefined ? [] : [tokenFile],
+    ...[tokenFile, keys].filter((path) => path !== undefined),
     ...program,
     ...keptPaths(settings),
   ];

@@ -20,6 +20,8 @@ export interface DurableOptions {
   onPhase?: OnPhase;
   /** Called when old files cannot be removed after a successful write; default `console.warn`. */
   onWarning?: (message: string) => void;
+  /** Permissions of a file, such as 0o600, set before it has any content; default those of the process. */
+  mode?: number;
 }
 
 /** Suffix of the old directory's name while {@linkcode writeDirectoryDurable} replaces it. */
@@ -41,7 +43,11 @@ export async function writeDurable(
   try {
     await makeDirectory(directory);
     await options.onPhase?.("create", temporary.path);
-    await writeSynced(await temporary.createFile(), temporary.path, bytes, options);
+    const file = await temporary.createFile();
+    if (options.mode !== undefined && Deno.build.os !== "windows") {
+      await Deno.chmod(temporary.path, options.mode);
+    }
+    await writeSynced(file, temporary.path, bytes, options);
     await options.onPhase?.("rename", path);
     await Deno.rename(temporary.path, path);
   } catch (error) {

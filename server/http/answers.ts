@@ -21,14 +21,15 @@ const problemSchema = z.object({
 
 const reasons = {
   400: "A parameter is wrong, unknown or given twice; `errors` names it and what is allowed",
-  401: "The bearer token is missing or wrong",
+  401: "The bearer token or API key is missing or wrong, or the key has expired",
   403: "Not allowed on this server",
   404: "Not found",
   406: "No format that Accept allows",
   409: "Already in progress",
   415: "The body is not application/json, or is compressed",
   422: "The Idempotency-Key was sent with another request",
-  429: "This client has too much work in progress; Retry-After says when to try again",
+  429:
+    "This client has too much work in progress, or its API key too many requests a minute; Retry-After says when to try again",
   500: "Internal error",
   503: "Busy, shutting down, or restarting the GPU engine; Retry-After says when to try again",
   504: "Not finished in time",

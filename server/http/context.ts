@@ -6,6 +6,7 @@
 import type { Decoder } from "../pictures/decoder.ts";
 import type { Encoder } from "../pictures/encoder.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { KeyRing } from "../keys/key_ring.ts";
 import type { JobRunner } from "../queue/job.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
@@ -22,4 +23,6 @@ export interface ServerContext {
   readonly log: Log;
   /** Required bearer token; undefined: no authentication. */
   readonly token: string | undefined;
+  /** API keys, one of which each request must carry; undefined: none, and a token if there is one. */
+  readonly keys?: KeyRing;
 }

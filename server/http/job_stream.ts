@@ -10,6 +10,7 @@ import type { FrameRequest, ServedModel } from "../engine/engine.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { Asker } from "../pictures/picture_worker.ts";
 import type { JobProgress, JobResult } from "../queue/job.ts";
+import { workOf } from "../queue/ticket.ts";
 import { type AppEnv, askerOf } from "./request.ts";
 import { streamAnswer, type StreamAnswerOptions } from "./stream_answer.ts";
 
@@ -81,7 +82,7 @@ export async function streamJob<Type extends JobEvent["type"]>(
   await Promise.race([accepted.promise, result]);
   result.then(
     (result) => {
-      metrics.waited(result.waited);
+      metrics.drawn(result.waited, workOf(draw), c.var.key?.name);
       enqueue({ type: "done", result });
     },
     (error) => queue.push({ error }),

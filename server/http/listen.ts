@@ -41,11 +41,11 @@ export interface Listening {
  * @throws {DenoiseError} when the address is in use, or is not one of this machine's
  */
 export function listen(
-  settings: Pick<ServerSettings, "host" | "port" | "freePorts" | "publicUrl" | "tokenFile">,
+  settings: Pick<ServerSettings, "host" | "port" | "freePorts" | "publicUrl" | "tokenFile" | "keys">,
   log: Log,
 ): { readonly server: Listening; use(handler: Handler): void } {
-  const { host, port, freePorts, tokenFile } = settings;
-  let handler: Handler = starting(hostCheck(settings, tokenFile !== undefined));
+  const { host, port, freePorts, tokenFile, keys } = settings;
+  let handler: Handler = starting(hostCheck(settings, (tokenFile ?? keys) !== undefined));
   let ending = false;
   let lastRequest = -Infinity;
   /** Resolves when responses may be sent during shutdown. */

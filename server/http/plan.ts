@@ -15,6 +15,7 @@ import { completeEdit, type ImageEdit, stepsRun } from "../../lib/sampling/edits
 import { repaintSteps } from "../../lib/diffusion/repaint.ts";
 import { mostSteps } from "../../lib/diffusion/sampler.ts";
 import { ConfigError } from "../../lib/errors.ts";
+import type { ApiKey } from "../keys/api_key.ts";
 import type { ServerContext } from "./context.ts";
 import type { ServedModel } from "../engine/engine.ts";
 import { guidanceOptions, type GuidanceQuery, parameterOf } from "./guidance.ts";
@@ -52,6 +53,13 @@ export type DrawQuery =
   & Pick<GenerateOptions, "steps" | "sampler" | "spacing" | "eta" | "variance" | "churn">
   & GuidanceQuery;
 
+/** Defaults and limits of requests. */
+export interface PlanSettings
+  extends Pick<ServerSettings, "steps" | "sampler" | "guidance" | "maxImages" | "maxSteps"> {
+  /** The API key whose limits these are, where it has some. */
+  readonly limitedBy?: Pick<ApiKey, "name" | "limits">;
+}
+
 /**
  * Applies the server's and the model's defaults, and checks the request against the limits of both.
  *
@@ -61,18 +69,18 @@ export type DrawQuery =
 export function planQuery(
   request: DrawQuery,
   model: ServedModel,
-  settings: Pick<ServerSettings, "steps" | "sampler" | "guidance" | "maxImages" | "maxSteps">,
+  settings: PlanSettings,
 ): DrawPlan {
   const { count = 1, seed = randomSeed(), class: choice = ANY_CLASS, ...rest } = request;
   if (count > settings.maxImages) {
     throw ProblemError.fields([
-      { field: "count", value: count, allowed: `a whole number from 1 to ${settings.maxImages}` },
+      { field: "count", value: count, allowed: upTo(settings.maxImages, "images", settings) },
     ]);
   }
   const { maxSteps } = settings;
   if (request.steps !== undefined && request.steps > maxSteps) {
     throw ProblemError.fields([
-      { field: "steps", value: request.steps, allowed: `a whole number from 1 to ${maxSteps}` },
+      { field: "steps", value: request.steps, allowed: upTo(maxSteps, "steps", settings) },
     ]);
   }
   try {
@@ -95,6 +103,12 @@ export function planQuery(
     const { field, value, allowed } = error;
     throw ProblemError.fields([{ field: parameterOf(field), value, allowed }]); // shortens long values
   }
+}
+
+/** The range up to a limit, with the API key that it is of. */
+function upTo(most: number, limit: "images" | "steps", { limitedBy }: PlanSettings): string {
+  const by = limitedBy?.limits[limit] === most ? `, the limit of the API key ${limitedBy.name}` : "";
+  return `a whole number from 1 to ${most}${by}`;
 }
 
 /** @throws {ConfigError} for RePaint's passes over more steps than an image may have */

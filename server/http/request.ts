@@ -14,6 +14,7 @@ import { ANY_CLASS } from "../../lib/sampling/class_choice.ts";
 import { INTERVAL_WORDS, parseInterval } from "../../lib/sampling/guidance_interval.ts";
 import { DEFAULT_STEPS } from "../../lib/sampling/request.ts";
 import { withSuggestion } from "../../lib/suggest.ts";
+import type { ApiKey } from "../keys/api_key.ts";
 import type { Asker } from "../pictures/picture_worker.ts";
 import type { ServerContext } from "./context.ts";
 import type { Deadline } from "./deadline.ts";
@@ -25,7 +26,8 @@ import { ProblemError } from "./problem.ts";
 export interface AppEnv {
   /** Connection info of `Deno.serve`. */
   Bindings: { readonly remoteAddr?: { readonly hostname?: string } } | undefined;
-  Variables: { requestId: string; client: string; deadline: Deadline };
+  /** `client` is the key, where there is one, else the address. */
+  Variables: { requestId: string; client: string; key?: ApiKey; deadline: Deadline };
 }
 
 /** The server's application. */
@@ -243,6 +245,7 @@ export function instanceOf(c: Context<AppEnv>): string {
 
 /** Client of a request, whether it is still there, and the time that it leaves. */
 export function askerOf(c: Context<AppEnv>): Asker {
-  const { client, deadline } = c.var;
-  return { client, signal: c.req.raw.signal, seconds: deadline.secondsLeft };
+  const { client, key, deadline } = c.var;
+  const { work: maxWork } = key?.limits ?? {};
+  return { client, signal: c.req.raw.signal, seconds: deadline.secondsLeft, ...(maxWork && { maxWork }) };
 }

@@ -1,9 +1,8 @@
 /**
- * Bearer token, limits on URL and header size, and security headers.
+ * Limits on URL and header size, and security headers.
  *
  * @module
  */
-import { createHash, timingSafeEqual } from "node:crypto";
 import { createMiddleware } from "hono/factory";
 import type { MiddlewareHandler } from "hono";
 import { ProblemError } from "./problem.ts";
@@ -59,35 +58,3 @@ export const limitSize: MiddlewareHandler<AppEnv> = createMiddleware<AppEnv>(asy
   }
   await next();
 });
-
-/** Requires the bearer token, if the server has one. */
-export function requireToken(token: string | undefined): MiddlewareHandler<AppEnv> {
-  return createMiddleware<AppEnv>(async (c, next) => {
-    const header = c.req.header("Authorization");
-    if (!carriesToken(header, token)) {
-      throw new ProblemError(
-        401,
-        "unauthorized",
-        `Authorization: the bearer token is ${bearer(header) === undefined ? "missing" : "wrong"}`,
-        { headers: { "WWW-Authenticate": `Bearer realm="denoise"` } },
-      );
-    }
-    await next();
-  });
-}
-
-/** True if an Authorization header carries the token, or the server has none. */
-export function carriesToken(header: string | undefined, token: string | undefined): boolean {
-  if (token === undefined) return true;
-  const given = bearer(header);
-  // Digests have equal lengths, so the time reveals neither the token's length nor a matching prefix.
-  return timingSafeEqual(digest(given ?? ""), digest(token)) && given !== undefined;
-}
-
-function bearer(header: string | undefined): string | undefined {
-  return /^Bearer +(\S+) *$/i.exec(header ?? "")?.[1];
-}
-
-function digest(text: string): Uint8Array {
-  return createHash("sha256").update(text).digest();
-}

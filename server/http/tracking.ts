@@ -44,7 +44,7 @@ export function track(
     const seconds = (performance.now() - start) / 1000;
     // The path itself is never logged, since the client chooses it.
     const route = matchedRoutes(c).findLast((route) => route.method !== "ALL")?.path ?? "none";
-    metrics.answered({ method, route, status, seconds });
+    metrics.answered({ method, route, status, seconds, key: c.var.key?.name });
     const problem = c.error && ProblemError.from(c.error);
     if (problem) metrics.failed(problem.code);
     const fields = {
@@ -52,6 +52,7 @@ export function track(
       traceparent,
       tracestate,
       client,
+      key: c.var.key?.name,
       method,
       route,
       status,

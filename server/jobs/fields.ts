@@ -13,9 +13,8 @@ import type { DrawPlan } from "../../lib/sampling/request.ts";
 import type { ServedModel } from "../engine/engine.ts";
 import { guidanceWords, RESCALE_RANGE } from "../http/guidance.ts";
 import { numberField, optional, textField, wholeField, wordField } from "../http/json_fields.ts";
-import { checkPictureSize, type DrawQuery, planQuery } from "../http/plan.ts";
+import { checkPictureSize, type DrawQuery, planQuery, type PlanSettings } from "../http/plan.ts";
 import { MOST_CHURN, mostStepsNow, type RangeContext } from "../http/request.ts";
-import type { ServerSettings } from "../settings.ts";
 import { isWebhookSecret, SECRET_WORDS } from "./webhooks/signature.ts";
 import { MAX_WEBHOOK_URL } from "./webhooks/target.ts";
 
@@ -89,8 +88,6 @@ export interface StoredRequest extends Omit<DrawQuery, "count" | "edit" | "guida
 
 /** Most images of a plan. */
 const PLANNED_AT_ONCE = 4096;
-
-type PlanSettings = Pick<ServerSettings, "steps" | "sampler" | "guidance" | "maxImages" | "maxSteps">;
 
 /**
  * Checks a request as `/generate` does, and fills in defaults.

@@ -5,9 +5,10 @@
  */
 import { createHash } from "node:crypto";
 import { type Clock, systemClock } from "../clock.ts";
-import { servedModel } from "../http/plan.ts";
+import { type PlanSettings, servedModel } from "../http/plan.ts";
 import { ProblemError } from "../http/problem.ts";
 import { checkRows } from "../queue/admission.ts";
+import type { ServerSettings } from "../settings.ts";
 import { type DrawingContext, JobDrawing, type JobListener } from "./drawing.ts";
 import { completeRequest, type JobFields } from "./fields.ts";
 import { JobStorage, type JobStorageOptions } from "./storage.ts";
@@ -20,9 +21,16 @@ import { parseWebhookUrl, webhookHostText } from "./webhooks/target.ts";
 /** Share of all unfinished jobs that one client may have. */
 const CLIENT_SHARE = 0.5;
 
+/** Settings that limit a job. */
+type JobLimits = PlanSettings & Pick<ServerSettings, "maxJobImages">;
+
 /** A request for a job. */
 export interface JobAsked {
   readonly client: string;
+  /** Name of its API key, for the log. */
+  readonly keyName?: string;
+  /** The server's settings with the limits of the client. */
+  readonly limits: JobLimits;
   /** Sent again with the same key, the request gives the same job. */
   readonly idempotencyKey: string | undefined;
   readonly fields: JobFields;
@@ -85,7 +93,7 @@ export class Jobs {
    *   jobs or none can be accepted now
    * @throws {ConfigError} for images that do not fit the batch
    */
-  create({ client, idempotencyKey, fields }: JobAsked): AcceptedJob {
+  create({ client, keyName, idempotencyKey, fields, limits }: JobAsked): AcceptedJob {
     const requestDigest = createHash("sha256").update(JSON.stringify(sorted(fields))).digest("hex");
     const known = idempotencyKey === undefined ? undefined : this.store.byKey(client, idempotencyKey);
     if (known) {
@@ -93,7 +101,7 @@ export class Jobs {
       const detail = "Idempotency-Key: expected one that no other request was sent with";
       throw new ProblemError(422, "idempotency_key_reused", detail);
     }
-    const { engine, runner, settings } = this.#context;
+    const { engine, runner } = this.#context;
     if (runner.state.draining) {
       throw new ProblemError(503, "draining", "the server is shutting down", {
         headers: { "Retry-After": "1" },
@@ -101,10 +109,11 @@ export class Jobs {
     }
     const webhook = this.#webhookOf(fields);
     const model = servedModel(this.#context);
-    const { request, draw } = completeRequest(fields, model, settings);
+    const count = fields.count ?? 1;
+    checkCount(count, limits);
+    const { request, draw } = completeRequest(fields, model, limits);
     checkRows(draw, engine.rows);
     this.#checkNumber(client);
-    const count = fields.count ?? 1;
     const created = this.#storage.now();
     const asked = {
       client,
@@ -117,7 +126,8 @@ export class Jobs {
       webhook,
     };
     const job = this.#write(() => this.store.add(asked));
-    this.#context.log.info("job accepted", { job: job.id, client, images: count });
+    const from = keyName === undefined ? { client } : { key: keyName };
+    this.#context.log.info("job accepted", { job: job.id, ...from, images: count });
     this.#drawing.add(job);
     return { job, isNew: true, ...(webhook && !fields.webhook?.secret ? { secret: webhook.secret } : {}) };
   }
@@ -130,6 +140,17 @@ export class Jobs {
     this.#drawing.remove(cancelled);
     this.#changed(cancelled);
     return cancelled;
+  }
+
+  /** Cancels the unfinished jobs of some clients, as of API keys that were revoked. */
+  cancelOf(isGone: (client: string) => boolean): void {
+    for (const job of this.store.unfinished().filter(({ client }) => isGone(client))) {
+      try {
+        this.cancel(job);
+      } catch (error) {
+        if (!(error instanceof ProblemError)) throw error; // the disk is full, which is logged
+      }
+    }
   }
 
   /**
@@ -207,6 +228,17 @@ export class Jobs {
       });
     }
   }
+}
+
+/** @throws {ProblemError} 400 for more images than a client may have in a job */
+function checkCount(count: number, { maxJobImages, limitedBy }: JobLimits): void {
+  if (count <= maxJobImages) return;
+  const by = limitedBy ? `, the limit of the API key ${limitedBy.name}` : "";
+  throw ProblemError.fields([{
+    field: "count",
+    value: count,
+    allowed: `a whole number from 1 to ${maxJobImages}${by}`,
+  }]);
 }
 
 /** The value with members in order of their names, so that equal requests have equal JSON. */

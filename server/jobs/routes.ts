@@ -6,6 +6,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { bytesAnswer, jsonAnswer, problems, textAnswer } from "../http/answers.ts";
+import { settingsFor } from "../http/authentication.ts";
 import { readJson } from "../http/body.ts";
 import type { Clock } from "../clock.ts";
 import type { ServerContext } from "../http/context.ts";
@@ -49,8 +50,13 @@ export function jobRoutes(app: App, context: ServerContext, jobs: Jobs | undefin
     );
   };
   const { settings } = context;
+  // An API key has jobs of its own; without one, whoever knows a job's id may have it.
+  const get = (c: Context<AppEnv>, id: string): StoredJob | undefined => {
+    const job = kept().store.get(id);
+    return context.keys === undefined || job?.client === c.var.client ? job : undefined;
+  };
   const find = (c: Context<AppEnv>): StoredJob => {
-    const job = kept().store.get(c.req.param("id") ?? "");
+    const job = get(c, c.req.param("id") ?? "");
     if (job) return job;
     const detail = `no such job; ended ones are kept for ${settings.keepJobs} hours`;
     throw new ProblemError(404, "job_not_found", detail);
@@ -61,7 +67,15 @@ export function jobRoutes(app: App, context: ServerContext, jobs: Jobs | undefin
     refuseQuery(c, Object.keys(schema.shape));
     const idempotencyKey = readKey(c);
     const fields = readFields(await readJson(c), schema);
-    const { job, isNew, secret } = jobs.create({ client: c.var.client, idempotencyKey, fields });
+    const { client, key } = c.var;
+    const limits = settingsFor(c, settings);
+    const { job, isNew, secret } = jobs.create({
+      client,
+      keyName: key?.name,
+      idempotencyKey,
+      fields,
+      limits,
+    });
     const { webhook, ...described } = describeJob(jobs.store.get(job.id) ?? job, jobs, settings);
     const answer = { ...described, ...(webhook && { webhook: { ...webhook, ...(secret && { secret }) } }) };
     return c.json(answer, isNew ? 202 : 200, { ...headers, Location: answer.links.self });
@@ -69,8 +83,8 @@ export function jobRoutes(app: App, context: ServerContext, jobs: Jobs | undefin
 
   app.get("/jobs", (c) => {
     const jobs = kept();
-    const { limit, before } = readListQuery(c, jobs);
-    // Without a token, nobody may list what others have sent.
+    const { limit, before } = readListQuery(c, (id) => get(c, id));
+    // Only with the server's one token may somebody list what others have sent.
     const client = context.token === undefined ? c.var.client : undefined;
     const listed = jobs.store.list(client, limit, before);
     const last = listed.at(-1);
@@ -132,7 +146,10 @@ export function jobRoutes(app: App, context: ServerContext, jobs: Jobs | undefin
  *
  * @throws {ProblemError} 400 naming the parameter
  */
-function readListQuery(c: Context, { store }: Jobs): { readonly limit: number; readonly before?: number } {
+function readListQuery(
+  c: Context,
+  get: (id: string) => StoredJob | undefined,
+): { readonly limit: number; readonly before?: number } {
   const { limit = String(LISTED[0]), before } = readQuery(c, listParameters);
   const number = /^\d+$/.test(limit) ? Number(limit) : 0;
   if (number < 1 || number > LISTED[1]) {
@@ -140,7 +157,7 @@ function readListQuery(c: Context, { store }: Jobs): { readonly limit: number; r
     throw ProblemError.fields([{ field: "limit", value: limit, allowed }]);
   }
   if (before === undefined) return { limit: number };
-  const job = store.get(before);
+  const job = get(before);
   if (!job) throw ProblemError.fields([{ field: "before", value: before, allowed: "the id of a job" }]);
   return { limit: number, before: job.number };
 }
@@ -182,7 +199,7 @@ function describeRoutes(
     method: "get",
     path: "/jobs",
     summary: "List jobs, the newest first",
-    description: "Those of this client; with a token, all.",
+    description: "Those of this client or API key; with the server's token, all.",
     request: { query: listParameters },
     responses: { 200: jsonAnswer("Jobs", jobListSchema), ...problems(400, 401, 403) },
   });

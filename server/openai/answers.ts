@@ -10,6 +10,7 @@ import type { ServerContext } from "../http/context.ts";
 import { encodeEach } from "../http/encode.ts";
 import { patientBody } from "../http/patient_body.ts";
 import { type AppEnv, askerOf } from "../http/request.ts";
+import { workOf } from "../queue/ticket.ts";
 import { classOf, type PlannedRequest, sizeOf, usageOf } from "./request.ts";
 
 const errorSchema = z.object({
@@ -59,11 +60,12 @@ export const imageAnswers = {
     },
   },
   ...errors({
-    401: "The bearer token is missing or wrong",
+    401: "The bearer token or API key is missing or wrong, or the key has expired",
     404: "Unknown model",
     413: "The body is too large",
     500: "Internal error",
-    429: "This client has too much work in progress; Retry-After says when to try again",
+    429:
+      "This client has too much work in progress, or its API key too many requests a minute; Retry-After says when to try again",
     503: "Busy, shutting down, or restarting the GPU engine; Retry-After says when to try again",
     504: "Not finished in time",
   }),
@@ -79,7 +81,7 @@ export async function drawImages(
   { draw, format, scale }: PlannedRequest,
 ): Promise<AnswerImage[]> {
   const result = await context.runner.run({ ...askerOf(c), draw });
-  context.metrics.waited(result.waited);
+  context.metrics.drawn(result.waited, workOf(draw), c.var.key?.name);
   const files = await encodeEach(context, draw, result, { format, scale, asker: askerOf(c) });
   return files.map((file) => ({ b64_json: file.toBase64() }));
 }

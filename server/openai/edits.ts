@@ -6,6 +6,7 @@
 import { imageChannels } from "../../lib/model/config.ts";
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { settingsFor } from "../http/authentication.ts";
 import type { ServerContext } from "../http/context.ts";
 import { ProblemError } from "../http/problem.ts";
 import { type App, type AppEnv, askerOf, refuseQuery } from "../http/request.ts";
@@ -52,7 +53,8 @@ export function editsRoute(routes: App, context: ServerContext): void {
     if (fields.response_format === "url") refuse("response_format", "url", "b64_json for an edit");
     const decoded = await decode(c, context, files, readImageRequest(fields, context));
     const { strength, resamplings, jump } = fields;
-    const request = planImages(readSame(decoded, () => readImageRequest(fields, context)), context, {
+    const settings = settingsFor(c, context.settings);
+    const request = planImages(readSame(decoded, () => readImageRequest(fields, context)), { settings }, {
       ...decoded.edit,
       ...(strength == null ? {} : { strength }),
       ...(resamplings == null ? {} : { resamplings }),

@@ -4,6 +4,7 @@
  * @module
  */
 import { guidanceMetadata, samplerMetadata } from "../../lib/sampling/metadata.ts";
+import { settingsFor } from "../http/authentication.ts";
 import { readJson } from "../http/body.ts";
 import type { ServerContext } from "../http/context.ts";
 import { readFields } from "../http/json_fields.ts";
@@ -36,7 +37,8 @@ export function generationsRoute(routes: App, context: ServerContext): void {
   routes.post("/images/generations", async (c) => {
     refuseQuery(c, Object.keys(schema.shape), QUERY);
     const fields = readFields(await readJson(c), schema);
-    const request = planImages(readImageRequest(fields, context), context);
+    const settings = settingsFor(c, context.settings);
+    const request = planImages(readImageRequest(fields, context), { settings });
     if (request.partialImages !== undefined) return await streamImages(c, context, request);
     if (request.answer === "b64_json") {
       return answerImages(c, request, await drawImages(c, context, request));

@@ -11,7 +11,7 @@ import { className as nameOf } from "../../lib/sampling/metadata.ts";
 import type { DrawPlan } from "../../lib/sampling/request.ts";
 import type { ServedModel } from "../engine/engine.ts";
 import type { ServerContext } from "../http/context.ts";
-import { type DrawQuery, planQuery, servedModel } from "../http/plan.ts";
+import { type DrawQuery, planQuery, type PlanSettings, servedModel } from "../http/plan.ts";
 import { brief, ProblemError } from "../http/problem.ts";
 import { type ImageFields, LARGEST_SIZE, MODEL_ALIAS } from "./fields.ts";
 import { classOfPrompt } from "./prompt.ts";
@@ -124,7 +124,7 @@ export function readImageRequest(
  */
 export function planImages(
   request: ImageRequest,
-  { settings }: Pick<ServerContext, "settings">,
+  { settings }: { readonly settings: PlanSettings },
   edit?: ImageEdit,
 ): PlannedRequest {
   const { query, model } = request;

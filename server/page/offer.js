@@ -23,12 +23,13 @@ import { getJson } from "./api.js";
  * @throws {import("./api.js").ServerError}
  */
 export async function readOffer() {
-  const [{ samplers, repeating, limits, defaults }, { models: [model] }] = await Promise.all([
+  const [{ samplers, repeating, limits, defaults }, { models: [model] }, own] = await Promise.all([
     getJson("page/settings.json"),
     getJson("models"),
+    getJson("limits"),
   ]);
   const { id, classes, width, height, parameters, timesteps, guidance, sampler, adapter, precision } = model;
-  const most = Math.min(limits.steps, timesteps);
+  const most = Math.min(own.steps, timesteps);
   const steps = Object.entries(model.default_steps).map(([name, usual]) => {
     return [name, Math.min(usual, most)];
   });
@@ -40,7 +41,7 @@ export async function readOffer() {
       `running on ${adapter}${precision === "mixed" ? " in mixed precision" : ""}.`,
     samplers,
     repeating,
-    limits: { ...limits, steps: most },
+    limits: { ...limits, images: own.images, steps: most },
     defaults: { ...defaults, sampler: defaults.sampler ?? sampler, steps: Object.fromEntries(steps) },
   };
 }

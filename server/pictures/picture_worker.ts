@@ -15,6 +15,8 @@ export interface Asker {
   readonly signal: AbortSignal;
   /** Seconds until the deadline. */
   readonly seconds: number;
+  /** Limit on its work in progress, where it has one of its own. */
+  readonly maxWork?: number;
 }
 
 /** Reply of the worker to each job, in order. */

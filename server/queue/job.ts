@@ -8,8 +8,10 @@ import type { FrameRequest, Pixels, ServedModel } from "../engine/engine.ts";
 
 /** A request for images. */
 export interface Job {
-  /** Client for fair scheduling: the address of the connection or behind a trusted proxy. */
+  /** Client for fair scheduling: its API key, or the address of the connection or behind a trusted proxy. */
   readonly client: string;
+  /** Limit on the client's work in progress in network evaluations, where it has one of its own below the server's. */
+  readonly maxWork?: number;
   /** From `planQuery`; image i has `labels[i]` and seed `seed + i`. */
   readonly draw: DrawPlan;
   readonly frames?: FrameRequest;

@@ -151,7 +151,8 @@ export class Scheduler implements JobRunner {
       checkRows(job.draw, rows);
       return model;
     }
-    const limits = { ...this.#settings, rows, estimate: this.#estimate };
+    const maxWork = Math.min(this.#settings.maxWork, job.maxWork ?? Infinity);
+    const limits = { ...this.#settings, maxWork, rows, estimate: this.#estimate };
     checkFit(job.draw, limits);
     checkLoad(job, this.#foreground(), limits);
     return model;

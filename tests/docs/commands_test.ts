@@ -36,6 +36,7 @@ const QUICK: Readonly<Record<string, (args: readonly string[]) => Changes>> = {
   },
   sample: (args) => ({ "--steps": "2", ...(args.includes("--class") && { "--count": "1" }) }),
   edit: (args) => ({ "--steps": "3", ...(args.includes("--frames") && { "--frames": "2" }) }),
+  keys: () => ({}),
   export: (args) => ({ "--model": "checkpoints/cifar10-tiny", "--out": `exported/${args.at(-1)}` }),
   roofline: () => ({ "--out": "roofline.md" }),
 };

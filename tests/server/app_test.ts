@@ -278,7 +278,13 @@ Deno.test("openapi.json tells of the token where there is one", async () => {
   const { ask } = harness({ token: TOKEN });
   const document: OpenApi = await (await ask("/openapi.json", withToken)).json();
   assert.deepEqual(document.security, [{ token: [] }]);
-  assert.deepEqual(document.components.securitySchemes, { token: { type: "http", scheme: "bearer" } });
+  assert.deepEqual(document.components.securitySchemes, {
+    token: {
+      type: "http",
+      scheme: "bearer",
+      description: "The server's token, or an API key of its operator's.",
+    },
+  });
   assert.deepEqual(document.paths["/healthz"].get.security, []);
 });
 

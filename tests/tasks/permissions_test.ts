@@ -24,7 +24,9 @@ Deno.test("no task has all permissions or native code, and only those that talk 
   for (const task of ["sample", "edit"] as const) {
     assert.deepEqual(permissionsOf(task), permissionsOf("train"));
   }
-  assert.deepEqual(permissionsOf("export"), ["--allow-env", "--allow-read", "--allow-write"]);
+  for (const task of ["export", "keys"] as const) {
+    assert.deepEqual(permissionsOf(task), ["--allow-env", "--allow-read", "--allow-write"]);
+  }
   const paths = project.tasks.fetch.command.split(" ").filter((flag) => /read|write/.test(flag));
   assert.deepEqual(paths, ["--allow-read=.", "--allow-write=.cache"]);
 });

@@ -30,6 +30,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--sampler <NAME>", "ddpm, ddim, euler", "default: the model's own, else unipc"],
         ["--guidance <F>", "from 0 to 100", "default: 2; 1 without a class"],
         ["--token-file <FILE>", "default: no token is required"],
+        ["--keys <FILE>", "deno task keys", "default: no keys"],
         ["--cors <ORIGIN>", "default: only the server's own page"],
         ["--public-url <URL>", "default: the address that the request went to"],
         ["--trusted-proxy <ADDRESSES>", "default: none"],

@@ -5,6 +5,7 @@
  */
 import { DenoiseError } from "../../../lib/errors.ts";
 import { jsonAnswer, problems } from "../answers.ts";
+import { requireAdmin, requiresToken } from "../authentication.ts";
 import type { ServerContext } from "../context.ts";
 import type { ServedModel } from "../../engine/engine.ts";
 import { ProblemError } from "../problem.ts";
@@ -20,19 +21,20 @@ export function adminRoutes(app: App, context: ServerContext): void {
     summary: "Reload the model",
     description:
       "Images in progress finish with the old model. If loading fails, the old model stays in use. " +
-      "Only on a server with a token.",
+      "Only on a server with a token, or with API keys and one that was added with --admin.",
     responses: { 200: jsonAnswer("The new model", servedSchema), ...problems(401, 403, 409, 500, 503) },
   });
 
   let underWay: Promise<ServedModel> | undefined;
   app.post("/admin/reload", async (c) => {
-    if (context.token === undefined) {
+    if (!requiresToken(context)) {
       throw new ProblemError(
         403,
         "no_token",
-        "this server was started without --token-file; only SIGHUP reloads it",
+        "this server was started without --token-file or --keys; only SIGHUP reloads it",
       );
     }
+    requireAdmin(c);
     refuseQuery(c);
     if (underWay) throw new ProblemError(409, "reload_under_way", "a reload is already in progress");
     underWay = context.engine.reload();

@@ -14,7 +14,7 @@ import { allowedClasses } from "../plan.ts";
 import type { ServedModel } from "../../engine/engine.ts";
 import { version } from "../../metrics.ts";
 import type { App, AppEnv } from "../request.ts";
-import { carriesToken } from "../security.ts";
+import { isAuthorized, requiresToken } from "../authentication.ts";
 
 /** The part of an OpenAPI document that the page shows. */
 interface ApiDocument {
@@ -77,12 +77,12 @@ export function docsRoutes(app: App, context: ServerContext): void {
   });
   const made = new Map<boolean, { readonly model: unknown; readonly document: ApiDocument }>();
   const document = (c: Context<AppEnv>) => {
-    const known = carriesToken(c.req.header("Authorization"), context.token);
+    const known = isAuthorized(c.req.header("Authorization"), context);
     const model = known ? context.engine.model : undefined;
     // Cached per model: it takes longer than a health check may.
     let last = made.get(known);
     if (last?.model !== model || !last) {
-      last = { model, document: describe(app, context.token, model) };
+      last = { model, document: describe(app, requiresToken(context), model) };
       made.set(known, last);
     }
     return last.document;
@@ -101,7 +101,7 @@ export function docsRoutes(app: App, context: ServerContext): void {
 }
 
 /** The OpenAPI document, including the served model's classes. */
-function describe(app: App, token: string | undefined, model: ServedModel | undefined): ApiDocument {
+function describe(app: App, secured: boolean, model: ServedModel | undefined): ApiDocument {
   const document = app.getOpenAPI31Document({
     openapi: "3.1.0",
     info: {
@@ -112,10 +112,11 @@ function describe(app: App, token: string | undefined, model: ServedModel | unde
         "fields and their allowed values; under /v1 they are OpenAI error objects. Any request may fail with 421 " +
         "(unknown Host), 403 (cross-site request), 414 or 431 (too long). Request bodies must not be compressed.",
     },
-    ...(token === undefined ? {} : { security: [{ token: [] }] }),
+    ...(secured ? { security: [{ token: [] }] } : {}),
   }) as unknown as ApiDocument;
-  if (token !== undefined) {
-    document.components.securitySchemes = { token: { type: "http", scheme: "bearer" } };
+  if (secured) {
+    const description = "The server's token, or an API key of its operator's.";
+    document.components.securitySchemes = { token: { type: "http", scheme: "bearer", description } };
   }
   if (!model) return document;
   for (const { get } of Object.values(document.paths)) {

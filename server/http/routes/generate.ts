@@ -9,12 +9,14 @@ import { className, guidanceMetadata, samplerMetadata } from "../../../lib/sampl
 import type { DrawPlan } from "../../../lib/sampling/request.ts";
 import { acceptedFormat, mediaTypes, type OutputFormat } from "../accept.ts";
 import { bytesAnswer, jsonAnswer, problems } from "../answers.ts";
+import { settingsFor } from "../authentication.ts";
 import type { ServerContext } from "../context.ts";
 import { encodeEach, encodePicture, type PictureParts } from "../encode.ts";
 import { animationSteps } from "../moments.ts";
 import { checkPictureSize, planQuery, servedModel } from "../plan.ts";
 import type { Pixels, ServedModel } from "../../engine/engine.ts";
 import type { JobResult } from "../../queue/job.ts";
+import { workOf } from "../../queue/ticket.ts";
 import { patientBody } from "../patient_body.ts";
 import { type App, askerOf, generateParameters, readQuery } from "../request.ts";
 
@@ -69,7 +71,7 @@ export function generateRoute(app: App, context: ServerContext): void {
     const format = query.format ?? acceptedFormat(c.req.header("Accept"));
     const { scale = 1 } = query;
     const model = servedModel(context);
-    const draw = planQuery(query, model, context.settings);
+    const draw = planQuery(query, model, settingsFor(c, context.settings));
     const animation = format === "gif" ? animationSteps(draw.evaluations) : undefined;
     checkPictureSize(
       model,
@@ -99,7 +101,7 @@ export function generateRoute(app: App, context: ServerContext): void {
         (frames[at] ??= [])[progress.index] = progress.pixels;
       },
     });
-    context.metrics.waited(result.waited);
+    context.metrics.drawn(result.waited, workOf(draw), c.var.key?.name);
 
     const start = performance.now();
     const asker = askerOf(c);

@@ -26,13 +26,11 @@ export function pageRoutes(settings: ServerSettings): Hono {
     const type = TYPES[name.slice(name.lastIndexOf(".") + 1) as keyof typeof TYPES];
     serve(routes, name === "index.html" ? "/" : `/page/${name}`, type, encoder.encode(text));
   }
-  const { sampler, guidance, maxImages, maxSteps } = settings;
+  const { sampler, guidance } = settings;
   const form = {
     samplers: samplerNames,
     repeating: markovSamplers,
     limits: {
-      images: maxImages,
-      steps: maxSteps,
       guidance: settingRanges.guidance[1],
       resamplings: MAX_RESAMPLINGS,
     },

@@ -1224,7 +1224,7 @@ function isGuided(name) {
         <p class="trouble" id="token-wrong" role="alert" hidden></p>
         <p id="token-text">Ask the server's operator for it. It is stored until you close this tab.</p>
         <p class="field">
-          <label for="token-value">Token</label>
+          <label for="token-value">Token or API key</label>
           <input id="token-value" type="password" autocomplete="off" required aria-describedby="token-text">
         </p>
         <div class="actions">
@@ -1547,12 +1547,13 @@ import { getJson } from "./api.js";
  * @throws {import("./api.js").ServerError}
  */
 export async function readOffer() {
-  const [{ samplers, repeating, limits, defaults }, { models: [model] }] = await Promise.all([
+  const [{ samplers, repeating, limits, defaults }, { models: [model] }, own] = await Promise.all([
     getJson("page/settings.json"),
     getJson("models"),
+    getJson("limits"),
   ]);
   const { id, classes, width, height, parameters, timesteps, guidance, sampler, adapter, precision } = model;
-  const most = Math.min(limits.steps, timesteps);
+  const most = Math.min(own.steps, timesteps);
   const steps = Object.entries(model.default_steps).map(([name, usual]) => {
     return [name, Math.min(usual, most)];
   });
@@ -1564,7 +1565,7 @@ export async function readOffer() {
       \`running on \${adapter}\${precision === "mixed" ? " in mixed precision" : ""}.\`,
     samplers,
     repeating,
-    limits: { ...limits, steps: most },
+    limits: { ...limits, images: own.images, steps: most },
     defaults: { ...defaults, sampler: defaults.sampler ?? sampler, steps: Object.fromEntries(steps) },
   };
 }

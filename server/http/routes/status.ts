@@ -5,6 +5,7 @@
  */
 import { z } from "@hono/zod-openapi";
 import { jsonAnswer, problems, textAnswer } from "../answers.ts";
+import { requireAdmin } from "../authentication.ts";
 import type { ServerContext } from "../context.ts";
 import { servedModel } from "../plan.ts";
 import { ProblemError } from "../problem.ts";
@@ -53,9 +54,11 @@ export function metricsRoute(app: App, { metrics }: ServerContext): void {
     method: "get",
     path: "/metrics",
     summary: "Prometheus metrics",
-    responses: { 200: textAnswer("Prometheus' text format", "text/plain"), ...problems(401) },
+    description: "On a server with API keys, only with one that was added with --admin.",
+    responses: { 200: textAnswer("Prometheus' text format", "text/plain"), ...problems(401, 403) },
   });
   app.get("/metrics", async (c) => {
+    requireAdmin(c);
     return c.body(await metrics.text(), 200, { ...headers, "Content-Type": metrics.contentType });
   });
 }

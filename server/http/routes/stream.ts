@@ -6,6 +6,7 @@
 import { className } from "../../../lib/sampling/metadata.ts";
 import type { DrawPlan } from "../../../lib/sampling/request.ts";
 import { problems, textAnswer } from "../answers.ts";
+import { settingsFor } from "../authentication.ts";
 import type { Clock } from "../../clock.ts";
 import type { ServerContext } from "../context.ts";
 import { encodePicture } from "../encode.ts";
@@ -41,7 +42,7 @@ export function streamRoute(app: App, context: ServerContext, clock?: Clock): vo
   app.get("/generate/stream", async (c) => {
     const { every, scale = 1, ...query } = readQuery(c, parameters);
     const model = servedModel(context);
-    const draw = planQuery(query, model, context.settings);
+    const draw = planQuery(query, model, settingsFor(c, context.settings));
     checkPictureSize(model, 1, scale);
     if (c.req.method === "HEAD") return c.body(null, 200, STREAM_HEADERS);
 

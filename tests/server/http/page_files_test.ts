@@ -77,7 +77,8 @@ Deno.test("the form learns the server's limits and defaults", async () => {
   assert.deepEqual(await (await ask("/page/settings.json")).json(), {
     samplers: samplerNames,
     repeating: ["ddpm", "ddim", "euler", "euler-ancestral"],
-    limits: { images: 9, steps: 40, guidance: 100, resamplings: 50 },
+    limits: { guidance: 100, resamplings: 50 },
     defaults: { sampler: "ddpm", guidance: 1.5 },
   });
+  assert.deepEqual(await (await ask("/limits")).json(), { images: 9, steps: 40, work: 1_000_000 });
 });
