@@ -3,12 +3,11 @@
  *
  * @module
  */
-import { imageChannels } from "../../lib/model/config.ts";
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { settingsFor } from "../http/authentication.ts";
 import type { ServerContext } from "../http/context.ts";
-import { ProblemError } from "../http/problem.ts";
+import { checkSameSize, decodeFiles } from "../http/decode.ts";
 import { type App, type AppEnv, askerOf, refuseQuery } from "../http/request.ts";
 import type { DecodedEdit, EditFiles } from "../pictures/decoder.ts";
 import { answerImages, drawImages, errors, imageAnswers } from "./answers.ts";
@@ -73,28 +72,16 @@ interface Decoded {
 /** Decodes the files, once all else of the request has been checked. */
 async function decode(
   c: Context<AppEnv>,
-  { decoder, metrics }: ServerContext,
+  context: ServerContext,
   files: EditFiles,
   { model }: ImageRequest,
 ): Promise<Decoded> {
-  const { height, width, config } = model;
-  const start = performance.now();
-  const job = { ...files, height, width, channels: imageChannels(config) };
-  const edit = await decoder.decode(job, askerOf(c));
-  metrics.decoded((performance.now() - start) / 1000);
-  return { edit, model };
+  return { edit: await decodeFiles(context, files, model, askerOf(c)), model };
 }
 
 /** The request for the model that is served now; it may have been replaced while the files were decoded. */
 function readSame({ model }: Decoded, read: () => ImageRequest): ImageRequest {
   const request = read();
-  const { height, width, config } = request.model;
-  if (
-    height === model.height && width === model.width && imageChannels(config) === imageChannels(model.config)
-  ) {
-    return request;
-  }
-  throw new ProblemError(503, "model_replaced", "the model was replaced by one of another size; try again", {
-    headers: { "Retry-After": "1" },
-  });
+  checkSameSize(model, request.model);
+  return request;
 }
