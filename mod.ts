@@ -58,7 +58,8 @@ export {
   TrainingError,
 } from "./lib/errors.ts";
 
-export { type AdapterDescription, type Gpu, type GpuOptions, openGpu } from "./lib/gpu/device.ts";
+export type { AdapterDescription, DeviceOptions, Gpu, GpuOptions } from "./lib/gpu/device.ts";
+export { openGpu } from "./lib/gpu/open.ts";
 export type { Backend, BackendOptions, DawnToggle } from "./lib/gpu/backend.ts";
 export type { SubgroupDirective } from "./lib/gpu/wgsl.ts";
 export type { MemoryBudget } from "./lib/gpu/budget.ts";
@@ -203,8 +204,11 @@ export {
   RunningBatch,
   type RunningBatchOptions,
 } from "./lib/sampling/running_batch.ts";
-export { DDPM, type Trajectory } from "./lib/sampling/ddpm.ts";
-export type { LoadModelOptions } from "./lib/sampling/device_model.ts";
+export { DDPM } from "./lib/sampling/ddpm.ts";
+export { DiffusionModel, type GeneratedStep, type Trajectory } from "./lib/sampling/diffusion_model.ts";
+export type { LoadModelOptions } from "./lib/sampling/load_model.ts";
+export type { ModelOptions } from "./lib/sampling/device_model.ts";
+export type { ModelFiles } from "./lib/files/pipeline_files.ts";
 export type { GuideNetwork } from "./lib/sampling/guidable.ts";
 export type { DenoisingError } from "./kernels/records/evaluation.ts";
 export { DenoisingPass, type DenoisingPassOptions, type NoisedImage } from "./lib/sampling/denoising_pass.ts";

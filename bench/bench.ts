@@ -10,6 +10,7 @@ import { kernelTarget } from "../lib/graph/compile.ts";
 import { type Precision, prepareMatrices } from "../lib/model/precision.ts";
 import { CIFAR10_PRESETS } from "../lib/model/presets.ts";
 import { type TuneMode, Tuning, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
+import { openTuning } from "../lib/tuning/tuning_file.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import type { TraceGroup } from "../terminal/profile_trace.ts";
 import type { Reporter } from "../terminal/progress.ts";
@@ -144,7 +145,7 @@ class Bench {
 
   async #openTuning(): Promise<void> {
     const options = { tune: this.options.tune, tuningDirectory: TUNING_DIRECTORY };
-    this.#tuning = await Tuning.open(
+    this.#tuning = await openTuning(
       this.#gpu,
       options,
       (message) => this.reporter.line(`warning: ${message}`),

@@ -6,7 +6,8 @@
 import { DeviceError } from "../lib/errors.ts";
 import { describeEnd } from "../lib/process.ts";
 import type { Precision } from "../lib/model/precision.ts";
-import { type TuneMode, Tuning } from "../lib/tuning/tuning.ts";
+import type { TuneMode } from "../lib/tuning/tuning.ts";
+import { openTuning } from "../lib/tuning/tuning_file.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { buildTrainer } from "./training.ts";
 import { type MeasuredNetwork, measuredNetwork, modelConfig } from "./models.ts";
@@ -78,7 +79,7 @@ async function runProcess(args: readonly string[], env: Record<string, string>):
 if (import.meta.main) {
   const [model = "", batch, tune, tuningDirectory, precision] = Deno.args;
   const gpu = await openTaskGpu();
-  const tuning = await Tuning.open(gpu, { tune: tune as TuneMode, tuningDirectory }, console.warn);
+  const tuning = await openTuning(gpu, { tune: tune as TuneMode, tuningDirectory }, console.warn);
   const trainer = await buildTrainer(gpu, modelConfig(model), Number(batch), tuning, precision as Precision);
   await trainer.work(1);
   await gpu.device.queue.onSubmittedWorkDone();

@@ -8,7 +8,8 @@ import type { Gpu } from "../lib/gpu/device.ts";
 import { kernelTarget } from "../lib/graph/compile.ts";
 import type { UNetConfig } from "../lib/model/config.ts";
 import { CIFAR10_PRESETS, presetConfig } from "../lib/model/presets.ts";
-import { type TuneMode, Tuning, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
+import { type TuneMode, type Tuning, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
+import { openTuning } from "../lib/tuning/tuning_file.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import type { Reporter } from "../terminal/progress.ts";
 import { describeEnvironment, type Environment } from "./environment.ts";
@@ -113,7 +114,7 @@ export async function measureGrowth(options: GrowthOptions, reporter: Reporter):
     reporter.start(1, "limits of the adapter");
     const limits = await measureLimits(gpu, LIMIT_EFFORT);
     const warn = (message: string) => reporter.line(`warning: ${message}`);
-    const tuning = await Tuning.open(
+    const tuning = await openTuning(
       gpu,
       { tune: options.tune, tuningDirectory: TUNING_DIRECTORY },
       warn,

@@ -7,7 +7,7 @@
  */
 import { writeDurable } from "../lib/files/durable.ts";
 import type { Precision } from "../lib/model/precision.ts";
-import { Tuning } from "../lib/tuning/tuning.ts";
+import { openTuning } from "../lib/tuning/tuning_file.ts";
 import { showErrorAndExit } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { describeEnvironment } from "./environment.ts";
@@ -63,7 +63,7 @@ async function main(
     const precision = precisionText as Precision;
     await preparePrecision(gpu, precision);
     const report = newReport(describeEnvironment(gpu), false);
-    const tuning = await Tuning.open(gpu, { tuningDirectory }, console.warn);
+    const tuning = await openTuning(gpu, { tuningDirectory }, console.warn);
     const trainer = await buildTrainer(gpu, modelConfig(model), batch, tuning, precision, LONG_RUN);
     const run = async (steps: number) => {
       await trainer.work(steps);

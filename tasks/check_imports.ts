@@ -21,6 +21,7 @@ const ROOMS: readonly Room[] = [
   { path: "deno.json", floor: 0 },
   { path: "lib/errors.ts", floor: 0, browser: true },
   { path: "lib/checks.ts", floor: 1, browser: true },
+  { path: "lib/digest.ts", floor: 1, browser: true },
   { path: "lib/html.ts", floor: 1, browser: true },
   { path: "lib/process.ts", floor: 1 },
   { path: "lib/pickle/", floor: 1, browser: true },
@@ -31,22 +32,23 @@ const ROOMS: readonly Room[] = [
   { path: "kernels/", floor: 2, browser: true, sees: ["lib/errors.ts"] },
   { path: "lib/gpu/dawn/", floor: 2, browser: ["package.ts"], sees: ["lib/errors.ts", "lib/process.ts"] },
   { path: "lib/gpu/", floor: 3, browser: true },
+  { path: "lib/gpu/open.ts", floor: 4 },
   { path: "lib/graph/", floor: 4, browser: true },
   { path: "lib/model/", floor: 5, browser: true },
   { path: "lib/diffusion/", floor: 6, browser: true, sees: ["lib/errors.ts", "lib/suggest.ts"] },
-  { path: "lib/files/", floor: 6, browser: ["safetensors.ts"] },
-  { path: "lib/remote/", floor: 7 },
+  { path: "lib/files/", floor: 6, browser: ["assemble.ts", "safetensors.ts"] },
+  { path: "lib/remote/", floor: 7, browser: ["fetch_files.ts"] },
   { path: "lib/data/", floor: 7 },
-  { path: "lib/image/", floor: 7 },
+  { path: "lib/image/", floor: 7, browser: ["images.ts"] },
   {
     path: "lib/tuning/",
     floor: 7,
-    browser: ["cost.ts", "search.ts", "time_limit.ts", "trial_timer.ts", "trials.ts", "tune.ts"],
+    browser: ["cost.ts", "search.ts", "time_limit.ts", "trial_timer.ts", "trials.ts", "tune.ts", "tuning.ts"],
   },
   {
     path: "lib/sampling/",
     floor: 8,
-    browser: ["generator.ts", "request.ts", "running_batch.ts", "slots/slot_batch.ts"],
+    browser: ["diffusion_model.ts", "generator.ts", "request.ts", "running_batch.ts", "slots/slot_batch.ts"],
   },
   { path: "lib/train/device/", floor: 8 },
   { path: "lib/evaluation/", floor: 9 },
@@ -54,6 +56,7 @@ const ROOMS: readonly Room[] = [
   { path: "lib/report/", floor: 11 },
   { path: "lib/tensorboard/", floor: 11 },
   { path: "mod.ts", floor: 11 },
+  { path: "web.ts", floor: 11, browser: true },
   { path: "server/clock.ts", floor: 12 },
   { path: "server/log.ts", floor: 12 },
   { path: "server/settings.ts", floor: 12 },
@@ -78,6 +81,9 @@ const ROOMS: readonly Room[] = [
   { path: "bench/pytorch/", floor: 26 },
 ];
 
+/** Packages whose parts that are imported run in browsers: plain JavaScript without imports, of imagescript its PNG codec. */
+const BROWSER_PACKAGES: readonly string[] = ["fastest-levenshtein", "imagescript"];
+
 const ROOT = new URL("../", import.meta.url);
 const FOLDERS = ["bench", "bundle", "examples", "kernels", "lib", "server", "tasks", "terminal", "tests"];
 
@@ -85,8 +91,6 @@ const FOLDERS = ["bench", "bundle", "examples", "kernels", "lib", "server", "tas
 export interface Module {
   /** Imports: project files by path from the root, other specifiers (`npm:…`, `node:…`) unchanged. */
   readonly imports: readonly string[];
-  /** Those of them that are dynamic only, which a browser need not be able to load. */
-  readonly dynamic?: readonly string[];
   readonly text: string;
 }
 
@@ -108,7 +112,7 @@ export function checkImports(modules: ReadonlyMap<string, Module>): string[] {
     const browser = forBrowser.get(path);
     if (browser && usesDeno(text)) problems.push(`${path}: uses Deno, but ${browser}`);
     for (const target of imports) {
-      if (browser && target.startsWith("node:")) problems.push(`${path}: imports ${target}, but ${browser}`);
+      if (browser && !browserHas(target)) problems.push(`${path}: imports ${target}, but ${browser}`);
       const problem = checkImport(room, target, modules);
       if (problem) problems.push(`${path}: imports ${target}, ${problem}`);
     }
@@ -125,19 +129,27 @@ function roomOf(path: string): Room | undefined {
   return matches.sort((a, b) => b.path.length - a.path.length)[0];
 }
 
-/** Modules that must run in a browser, those of the rooms' tables and all that they import, each with the reason. */
+/**
+ * Modules that must run in a browser, those of the rooms' tables and all that they import, each with the reason. Dynamic imports
+ * count: bundlers follow them.
+ */
 function browserModules(modules: ReadonlyMap<string, Module>): Map<string, string> {
   const reasons = new Map<string, string>();
   for (const path of modules.keys()) if (runsInBrowser(path)) reasons.set(path, "must run in a browser");
   // Modules that are added on the way are visited, too.
   for (const path of reasons.keys()) {
-    const { imports = [], dynamic = [] } = modules.get(path) ?? {};
-    for (const target of imports) {
-      if (!modules.has(target) || reasons.has(target) || dynamic.includes(target)) continue;
+    for (const target of modules.get(path)?.imports ?? []) {
+      if (!modules.has(target) || reasons.has(target)) continue;
       reasons.set(target, `${path}, which imports it, must run in a browser`);
     }
   }
   return reasons;
+}
+
+/** False for built-in modules of Node, and for packages that are not known to run in browsers. */
+function browserHas(target: string): boolean {
+  const name = /^npm:\/?((?:@[^/]+\/)?[^@/]+)/.exec(target)?.[1];
+  return !target.startsWith("node:") && (name === undefined || BROWSER_PACKAGES.includes(name));
 }
 
 function runsInBrowser(path: string): boolean {
@@ -201,7 +213,6 @@ interface Info {
 }
 interface Dependency {
   specifier: string;
-  isDynamic?: boolean;
   code?: { specifier?: string };
   type?: { specifier?: string };
 }
@@ -224,12 +235,8 @@ async function readModules(): Promise<Map<string, Module>> {
         const targets = [code?.specifier, type?.specifier].filter((target) => target !== undefined);
         return targets.length === 0 ? [specifier] : targets.map(relative);
       };
-      const [dynamic, fixed] = [true, false].map((is) =>
-        dependencies.filter(({ isDynamic = false }) => isDynamic === is).flatMap(targetsOf)
-      );
       modules.set(path, {
-        imports: [...new Set([...fixed!, ...dynamic!])], // one for each of the two
-        dynamic: dynamic!.filter((target) => !fixed!.includes(target)),
+        imports: [...new Set(dependencies.flatMap(targetsOf))], // one for each of the two
         text: await Deno.readTextFile(new URL(path, ROOT)),
       });
     }
@@ -245,7 +252,7 @@ function relative(specifier: string): string {
 
 async function* sourceFiles(folder?: string): AsyncGenerator<string> {
   if (folder === undefined) {
-    yield* ["mod.ts", "cli.ts"];
+    yield* ["mod.ts", "web.ts", "cli.ts"];
     // Git does not keep empty folders, so some may be missing.
     for await (const { name } of Deno.readDir(ROOT)) if (FOLDERS.includes(name)) yield* sourceFiles(name);
     return;

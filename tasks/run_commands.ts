@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { UNET_CONFIG } from "../lib/files/checkpoint_files.ts";
+import { UNET_CONFIG } from "../lib/files/pipeline_files.ts";
 import { commandLine } from "../lib/program.ts";
 import type { ReadRun } from "../lib/report/read_run.ts";
 import type { RunCommands } from "../lib/report/run_record.ts";

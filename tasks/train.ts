@@ -16,7 +16,7 @@ import {
   train,
 } from "../mod.ts";
 import { framingOf } from "../lib/data/image_options.ts";
-import { UNET_WEIGHTS } from "../lib/files/checkpoint_files.ts";
+import { UNET_WEIGHTS } from "../lib/files/pipeline_files.ts";
 import { exists } from "../lib/files/durable.ts";
 import { lockDirectory } from "../lib/files/directory_lock.ts";
 import { checkPrecision, prepareMatrices } from "../lib/model/precision.ts";

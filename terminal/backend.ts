@@ -5,7 +5,8 @@
  */
 import project from "../deno.json" with { type: "json" };
 import { DenoiseError } from "../lib/errors.ts";
-import { type Backend, BACKENDS, chooseBackend, type DawnToggle } from "../lib/gpu/backend.ts";
+import { type Backend, BACKENDS, type DawnToggle } from "../lib/gpu/backend.ts";
+import { chooseBackend } from "../lib/gpu/open.ts";
 import { dawnBinary, probeDawn } from "../lib/gpu/dawn/probe.ts";
 import { permissionFlag } from "../lib/process.ts";
 import { commandLine } from "../lib/program.ts";
@@ -48,7 +49,7 @@ export function describeToggles(toggles: readonly DawnToggle[]): string {
  * @throws {DeviceError} if Dawn does not work here
  */
 export async function selectBackend(backend: Backend | undefined): Promise<TriedDawn | undefined> {
-  const choice = await chooseBackend({ backend });
+  const choice = chooseBackend({ backend });
   Deno.env.set("DENOISE_BACKEND", choice.backend);
   if (choice.backend !== "dawn") return undefined;
   if (choice.toggles.length > 0) complain(describeToggles(choice.toggles));
@@ -59,7 +60,7 @@ export async function selectBackend(backend: Backend | undefined): Promise<Tried
 
 /** Dawn, if this process runs on it. Call after {@linkcode selectBackend} or {@linkcode continueOnBackend}. */
 export async function dawnInUse(): Promise<TriedDawn | undefined> {
-  const { backend, toggles } = await chooseBackend({});
+  const { backend, toggles } = chooseBackend({});
   return backend === "dawn" ? { binary: await dawnBinary(), toggles } : undefined;
 }
 

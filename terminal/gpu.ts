@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type Gpu, openGpu } from "../lib/gpu/device.ts";
+import type { Gpu } from "../lib/gpu/device.ts";
+import { openGpu } from "../lib/gpu/open.ts";
 import { complain } from "./output.ts";
 
 /** Share of the machine's free memory available to a software adapter. */

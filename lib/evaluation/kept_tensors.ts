@@ -117,7 +117,7 @@ export class KeptResult {
 async function readTensors(path: string): Promise<ReadonlyMap<string, SafeTensor> | undefined> {
   if (!await exists(path)) return undefined;
   try {
-    return decodeWeights(await readModelFile(path), path).tensors;
+    return (await decodeWeights(await readModelFile(path), path)).tensors;
   } catch (error) {
     if (error instanceof CheckpointError) return undefined;
     throw error;
@@ -125,7 +125,7 @@ async function readTensors(path: string): Promise<ReadonlyMap<string, SafeTensor
 }
 
 async function writeTensors(path: string, tensors: Readonly<Record<string, StateTensor>>): Promise<void> {
-  await writeDurable(path, encodeWeights(new Map(Object.entries(tensors))));
+  await writeDurable(path, await encodeWeights(new Map(Object.entries(tensors))));
 }
 
 /** Arrays with a row for each of `count` images; undefined if one is missing or has another number of rows. */

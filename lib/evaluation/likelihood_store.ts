@@ -6,7 +6,8 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { encodeJson, parseJson, readModelFile, sha256 } from "../files/checkpoint_files.ts";
+import { encodeJson, readModelFile, sha256 } from "../files/checkpoint_files.ts";
+import { parseJson } from "../files/pipeline_files.ts";
 import { exists, writeDurable } from "../files/durable.ts";
 import type { LikelihoodPlan } from "./likelihood_plan.ts";
 import { emptyLikelihoodSums, type LikelihoodSums } from "./likelihood_result.ts";

@@ -5,7 +5,8 @@
  */
 import { join } from "node:path";
 import { CheckpointError, ConfigError } from "../errors.ts";
-import { encodeJson, parseJson, readModelFile, sha256 } from "../files/checkpoint_files.ts";
+import { encodeJson, readModelFile, sha256 } from "../files/checkpoint_files.ts";
+import { parseJson } from "../files/pipeline_files.ts";
 import { exists, removeLeftovers, writeDurable } from "../files/durable.ts";
 import { decodeWeights, encodeWeights, type WeightFile } from "../files/weights.ts";
 
@@ -89,7 +90,7 @@ export class SampleStore {
     if (!await exists(path)) return undefined;
     let part: WeightFile;
     try {
-      part = decodeWeights(await readModelFile(path), path);
+      part = await decodeWeights(await readModelFile(path), path);
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error;
       return undefined;
@@ -108,7 +109,7 @@ export class SampleStore {
   async write(index: number, images: Uint8Array): Promise<void> {
     const { bytes } = this.#sizes;
     const tensor = { shape: [images.length / bytes, bytes], data: images };
-    const encoded = encodeWeights(new Map([["images", tensor]]), { [PART_KEY]: this.#nameOf(index) });
+    const encoded = await encodeWeights(new Map([["images", tensor]]), { [PART_KEY]: this.#nameOf(index) });
     await writeDurable(this.#pathOf(index), encoded);
   }
 

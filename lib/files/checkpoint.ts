@@ -22,29 +22,33 @@ import { CheckpointError } from "../errors.ts";
 import {
   checkpointPath,
   encodeJson,
-  type Files,
   firstUsable,
   listCheckpoints,
   MANIFEST,
   manifestOf,
+  readVerified,
+  TRAINER,
+  TRAINER_TENSORS,
+} from "./checkpoint_files.ts";
+import {
+  type Files,
   MODEL_INDEX,
   parseJson,
   PIPELINE_FILES,
-  readVerified,
   SCHEDULER_CONFIG,
-  TRAINER,
-  TRAINER_TENSORS,
   UNET_CONFIG,
   UNET_WEIGHTS,
-} from "./checkpoint_files.ts";
+} from "./pipeline_files.ts";
 import { type DurableOptions, removeDirectoryDurable, writeDirectoryDurable } from "./durable.ts";
 import { jsonDigests } from "./json_digests.ts";
-import { type LoadPipelineOptions, toWeights } from "./pipeline.ts";
+import type { LoadPipelineOptions } from "./pipeline.ts";
+import { toWeights } from "./assemble.ts";
 import { bestDirectory, publish, removeRunLeftovers } from "./publish.ts";
 import { decodeWeights, encodeWeights, type StateTensor, type WeightTensor } from "./weights.ts";
 
 export { type CheckpointPath, listCheckpoints } from "./checkpoint_files.ts";
-export { loadPipeline, type LoadPipelineOptions, type Pipeline } from "./pipeline.ts";
+export { loadPipeline, type LoadPipelineOptions } from "./pipeline.ts";
+export type { Pipeline } from "./assemble.ts";
 export type { StateTensor, WeightTensor } from "./weights.ts";
 
 /** Everything needed to resume a run or to sample from it. */
@@ -118,8 +122,8 @@ export async function saveCheckpoint(
     [SCHEDULER_CONFIG, encodeJson(checkpoint.schedulerConfig, SCHEDULER_CONFIG)],
     [UNET_CONFIG, encodeJson(checkpoint.unetConfig, UNET_CONFIG)],
   ]);
-  files.set(UNET_WEIGHTS, encodeWeights(checkpoint.ema, jsonDigests(files)));
-  files.set(TRAINER_TENSORS, encodeWeights(checkpoint.trainerTensors));
+  files.set(UNET_WEIGHTS, await encodeWeights(checkpoint.ema, await jsonDigests(files)));
+  files.set(TRAINER_TENSORS, await encodeWeights(checkpoint.trainerTensors));
   files.set(TRAINER, encodeJson(checkpoint.trainer, TRAINER));
   files.set(MANIFEST, manifestOf(step, files));
 
@@ -164,12 +168,12 @@ export async function loadLatestCheckpoint(
 async function loadCheckpoint({ step, path }: { step: number; path: string }): Promise<LoadedCheckpoint> {
   const files = await readVerified(path, [...PIPELINE_FILES, TRAINER_TENSORS, TRAINER]);
   const json = (name: string) => parseJson(files.get(name)!, join(path, name));
-  const tensors = (name: string) => decodeWeights(files.get(name)!, join(path, name)).tensors;
+  const tensors = async (name: string) => (await decodeWeights(files.get(name)!, join(path, name))).tensors;
   return {
     step,
     path,
-    ema: toWeights(tensors(UNET_WEIGHTS), join(path, UNET_WEIGHTS)),
-    trainerTensors: tensors(TRAINER_TENSORS) as Map<string, StateTensor<ArrayBuffer>>,
+    ema: toWeights(await tensors(UNET_WEIGHTS), join(path, UNET_WEIGHTS)),
+    trainerTensors: await tensors(TRAINER_TENSORS) as Map<string, StateTensor<ArrayBuffer>>,
     trainer: json(TRAINER),
     unetConfig: json(UNET_CONFIG),
     schedulerConfig: json(SCHEDULER_CONFIG),

@@ -7,32 +7,18 @@ import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import { PREVIOUS_SUFFIX } from "./durable.ts";
-import { decodeText, describeStandIn } from "./stand_in.ts";
+import { type Files, parseJson } from "./pipeline_files.ts";
 import { decodeWeights } from "./weights.ts";
 
 /** Folder of a run's checkpoints. */
 export const CHECKPOINTS = "checkpoints";
-/** Lists the components of a diffusers pipeline. */
-export const MODEL_INDEX = "model_index.json";
-/** Noise schedule. */
-export const SCHEDULER_CONFIG = "scheduler/scheduler_config.json";
-/** Network architecture. */
-export const UNET_CONFIG = "unet/config.json";
-/** EMA weights. */
-export const UNET_WEIGHTS = "unet/diffusion_pytorch_model.safetensors";
 /** Trainer state other than tensors. */
 export const TRAINER = "trainer.json";
 /** Trainer tensors. */
 export const TRAINER_TENSORS = "trainer.safetensors";
 /** Step, and the length and SHA-256 of every other file. */
 export const MANIFEST = "manifest.json";
-/** Files of a diffusers pipeline directory; the weights last, so that they are never published before their configuration. */
-export const PIPELINE_FILES: readonly string[] = [MODEL_INDEX, SCHEDULER_CONFIG, UNET_CONFIG, UNET_WEIGHTS];
-
 const MANIFEST_FORMAT = 1;
-
-/** File contents by path relative to the checkpoint's directory. */
-export type Files = Map<string, Uint8Array<ArrayBuffer>>;
 
 /** Location of a checkpoint. */
 export interface CheckpointPath {
@@ -118,7 +104,7 @@ export async function readVerified(directory: string, names: readonly string[]):
     const entry = entryOf(name);
     const bytes = await readModelFile(path);
     if (bytes.length !== entry.bytes || sha256(bytes) !== entry.sha256) {
-      if (name.endsWith(".safetensors")) decodeWeights(bytes, path); // throws an error that names the tensor, if one is damaged
+      if (name.endsWith(".safetensors")) await decodeWeights(bytes, path); // throws an error that names the tensor, if one is damaged
       throw new CheckpointError(
         `${path} is damaged: length (${bytes.length}, saved ${entry.bytes}) or SHA-256 differ from ${MANIFEST}`,
       );
@@ -185,37 +171,6 @@ export function encodeJson(value: object, name: string): Uint8Array<ArrayBuffer>
     return item;
   }, 2);
   return new TextEncoder().encode(text + "\n");
-}
-
-/**
- * Parses a JSON object.
- *
- * @throws {CheckpointError} if it is not JSON, or another kind of value
- */
-export function parseJson(bytes: Uint8Array, path: string): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(withoutInfinities(decodeText(bytes)));
-  } catch (error) {
-    throw new CheckpointError(
-      `${path}: ${describeStandIn(bytes) ?? `not JSON: ${(error as Error).message}`}`,
-    );
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new CheckpointError(`${path}: not a JSON object`);
-  }
-  return value as Record<string, unknown>;
-}
-
-/**
- * Replaces infinite numbers by null. Python writes them by name, which JSON does not have: diffusers'
- * `DPMSolverMultistepScheduler` has `"lambda_min_clipped": -Infinity` for no limit.
- */
-function withoutInfinities(json: string): string {
-  return json.replace(
-    /"(?:[^"\\]|\\.)*"|-?\b(?:Infinity|NaN)\b/g,
-    (part) => part.startsWith('"') ? part : "null",
-  );
 }
 
 function stepOf(name: string): number | undefined {

@@ -52,7 +52,7 @@ export async function writeEmaSnapshot(
   const tensors = averages.flatMap((average, i) =>
     [...average].map(([name, tensor]): [string, WeightTensor] => [`${i}.${name}`, tensor])
   );
-  const bytes = encodeWeights(new Map(tensors), { [PROFILES_KEY]: JSON.stringify({ step, sigmas }) });
+  const bytes = await encodeWeights(new Map(tensors), { [PROFILES_KEY]: JSON.stringify({ step, sigmas }) });
   await writeDurable(snapshotPath(runDir, step), bytes, options);
 }
 
@@ -119,7 +119,7 @@ export async function reconstructEma(runDir: string, sigma: number): Promise<Rec
 
 async function readSnapshot(runDir: string, step: number): Promise<EmaSnapshot> {
   const path = snapshotPath(runDir, step);
-  const { tensors, metadata } = decodeWeights(await readModelFile(path), path);
+  const { tensors, metadata } = await decodeWeights(await readModelFile(path), path);
   const { sigmas, step: stored } = parseProfiles(metadata[PROFILES_KEY], path);
   if (stored !== step) throw new CheckpointError(`${path}: expected step ${step}, got ${stored}`);
   const averages = sigmas.map(() => new Map<string, WeightTensor>());

@@ -5,14 +5,8 @@
  */
 import { join } from "node:path";
 import { CheckpointError, ConfigError } from "../errors.ts";
-import {
-  encodeJson,
-  type Files,
-  MODEL_INDEX,
-  SCHEDULER_CONFIG,
-  UNET_CONFIG,
-  UNET_WEIGHTS,
-} from "./checkpoint_files.ts";
+import { encodeJson } from "./checkpoint_files.ts";
+import { type Files, MODEL_INDEX, SCHEDULER_CONFIG, UNET_CONFIG, UNET_WEIGHTS } from "./pipeline_files.ts";
 import { checkSigma } from "../model/ema_profiles.ts";
 import type { FloatType } from "../graph/tensor.ts";
 import { writeDirectoryDurable } from "./durable.ts";
@@ -81,7 +75,7 @@ export async function exportModel(
   const json = { [MODEL_INDEX]: modelIndex, [SCHEDULER_CONFIG]: schedulerConfig, [UNET_CONFIG]: unetConfig };
   for (const [name, value] of Object.entries(json)) if (value) files.set(name, encodeJson(value, name));
   const stored = precision === "float16" ? toHalf(tensors, join(path, UNET_WEIGHTS)) : tensors;
-  files.set(UNET_WEIGHTS, encodeWeights(stored, jsonDigests(files)));
+  files.set(UNET_WEIGHTS, await encodeWeights(stored, await jsonDigests(files)));
   await writeDirectoryDurable(out, files, options);
   const sum = (counts: Iterable<number>) => [...counts].reduce((total, count) => total + count, 0);
   return {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
+import { sha256Of } from "../digest.ts";
 import { CheckpointError } from "../errors.ts";
 
 /** Key of the digests in the weight file's metadata. */
@@ -17,9 +17,11 @@ type Metadata = Record<string, string>;
  *
  * @param files contents by path in the model's directory; files other than JSON are ignored
  */
-export function jsonDigests(files: ReadonlyMap<string, Uint8Array>): Metadata {
-  const digests = [...files].filter(([name]) => name.endsWith(".json"))
-    .map(([name, bytes]) => [name, digest(parse(bytes))]);
+export async function jsonDigests(files: ReadonlyMap<string, Uint8Array>): Promise<Metadata> {
+  const digests: (readonly [string, string | undefined])[] = [];
+  for (const [name, bytes] of files) {
+    if (name.endsWith(".json")) digests.push([name, await digest(parse(bytes))]);
+  }
   return { [JSON_DIGESTS_KEY]: JSON.stringify(Object.fromEntries(digests.sort())) };
 }
 
@@ -39,15 +41,15 @@ export function hasJsonDigests(metadata: Metadata): boolean {
  * @returns the metadata without the digests
  * @throws {CheckpointError} naming the file that differs
  */
-export function checkJsonDigests(
+export async function checkJsonDigests(
   metadata: Metadata,
   files: ReadonlyMap<string, unknown>,
   pathOf: (name: string) => string,
   source: string,
-): Metadata {
+): Promise<Metadata> {
   const { [JSON_DIGESTS_KEY]: saved = "{}", ...rest } = metadata;
   for (const [name, expected] of Object.entries(parseDigests(saved, source))) {
-    if (!files.has(name) || digest(files.get(name)) === expected) continue;
+    if (!files.has(name) || await digest(files.get(name)) === expected) continue;
     throw new CheckpointError(
       `${pathOf(name)} is damaged or was changed: its SHA-256 is not the one saved in ${source}`,
     );
@@ -67,9 +69,9 @@ function parse(bytes: Uint8Array): unknown {
   return JSON.parse(new TextDecoder().decode(bytes));
 }
 
-function digest(value: unknown): string | undefined {
+async function digest(value: unknown): Promise<string | undefined> {
   try {
-    return createHash("sha256").update(canonical(value)).digest("hex");
+    return await sha256Of(canonical(value));
   } catch (error) {
     if (error instanceof RangeError) return undefined; // nested too deeply for the stack, so not a file that was saved here
     throw error;

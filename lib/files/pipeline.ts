@@ -6,48 +6,21 @@
 import { basename, dirname, join } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import { commandLine } from "../program.ts";
-import { checkJsonDigests, hasJsonDigests } from "./json_digests.ts";
-import { type SafeTensor, toFloat32 } from "./dtypes.ts";
 import { decodeTorchFile } from "./torch_file.ts";
 import { EXPECTED_FILES, findWeights, weightFileModel } from "./weight_files.ts";
 import {
   type CheckpointPath,
-  type Files,
   firstUsable,
   listCheckpoints,
-  MODEL_INDEX,
-  parseJson,
-  PIPELINE_FILES,
   readModelFile,
   readVerified,
-  SCHEDULER_CONFIG,
-  UNET_CONFIG,
-  UNET_WEIGHTS,
 } from "./checkpoint_files.ts";
+import { type Files, MODEL_INDEX, PIPELINE_FILES, UNET_CONFIG, UNET_WEIGHTS } from "./pipeline_files.ts";
 import { unpublished } from "./publish.ts";
-import { decodeWeights, type WeightFile, type WeightTensor } from "./weights.ts";
+import { assemblePipeline, JSON_FILES, type Pipeline } from "./assemble.ts";
+import { decodeWeights, type WeightFile } from "./weights.ts";
 
 type OnWarning = (message: string) => void;
-
-/** Contents of a model directory that sampling needs. */
-export interface Pipeline {
-  /** The directory it was read from: the requested one, or a checkpoint used instead. */
-  path: string;
-  /** diffusers' `UNet2DModel` configuration, unchecked. */
-  unetConfig: Record<string, unknown>;
-  /** diffusers' scheduler configuration, unchecked; null if the directory has none. */
-  schedulerConfig: Record<string, unknown> | null;
-  /** `model_index.json`, unchecked; null if the directory has none. */
-  modelIndex: Record<string, unknown> | null;
-  /** Weights by their names in the file; other floating-point types are converted to float32. */
-  tensors: Map<string, WeightTensor<ArrayBuffer>>;
-  /** The weight file's free-text metadata. */
-  metadata: Record<string, string>;
-  /** True if the weights carry digests, as files written by this project do. */
-  verified: boolean;
-  /** True if the weights carry digests of the JSON files, which were then verified. */
-  jsonVerified: boolean;
-}
 
 /** Options of {@linkcode loadPipeline}. */
 export interface LoadPipelineOptions {
@@ -91,23 +64,6 @@ export async function loadPipeline(
       await assembleVerified(path, await readVerified(path, PIPELINE_FILES), onWarning);
     return await firstUsable(checkpoints, load, onWarning, [error.message]);
   }
-}
-
-/**
- * Converts tensors to float32.
- *
- * @throws {CheckpointError} naming the first tensor that is not of a floating-point type
- */
-export function toWeights(
-  tensors: Map<string, SafeTensor<ArrayBuffer>>,
-  source: string,
-): Map<string, WeightTensor<ArrayBuffer>> {
-  const weights = new Map<string, WeightTensor<ArrayBuffer>>();
-  for (const [name, tensor] of tensors) {
-    const data = toFloat32(tensor, `${source}: tensor ${JSON.stringify(name)}`);
-    weights.set(name, { shape: tensor.shape, data });
-  }
-  return weights;
 }
 
 /** A checkpoint's model from its files, compared with the manifest already. */
@@ -165,10 +121,8 @@ async function loadNetwork(
   return pipeline;
 }
 
-const JSON_FILES = PIPELINE_FILES.filter((name) => name.endsWith(".json"));
-
 /**
- * Assembles a model from its files.
+ * Decodes a model's files.
  *
  * @param files the JSON files present, by path in the model's directory
  * @param weights the shards of the weights, by path
@@ -180,34 +134,11 @@ async function assemble(
   pathOf: (name: string) => string,
   onWarning: OnWarning,
 ): Promise<Pipeline> {
-  const json = new Map(
-    JSON_FILES.filter((name) => files.has(name)).map((
-      name,
-    ) => [name, parseJson(files.get(name)!, pathOf(name))]),
-  );
-  const pipeline: Pipeline = {
-    path,
-    unetConfig: json.get(UNET_CONFIG)!,
-    schedulerConfig: json.get(SCHEDULER_CONFIG) ?? null,
-    modelIndex: json.get(MODEL_INDEX) ?? null,
-    tensors: new Map(),
-    metadata: {},
-    verified: true,
-    jsonVerified: true,
-  };
+  const decoded = new Map<string, WeightFile>();
   for (const [source, bytes] of weights) {
-    const { tensors, metadata, verified } = await decodeWeightFile(bytes, source, onWarning);
-    pipeline.jsonVerified &&= hasJsonDigests(metadata);
-    Object.assign(pipeline.metadata, checkJsonDigests(metadata, json, pathOf, source));
-    for (const [name, tensor] of toWeights(tensors, source)) {
-      if (pipeline.tensors.has(name)) {
-        throw new CheckpointError(`${source}: tensor ${JSON.stringify(name)} is also in another shard`);
-      }
-      pipeline.tensors.set(name, tensor);
-    }
-    pipeline.verified &&= verified;
+    decoded.set(source, await decodeWeightFile(bytes, source, onWarning));
   }
-  return pipeline;
+  return await assemblePipeline(path, files, decoded, pathOf);
 }
 
 /**
@@ -221,7 +152,7 @@ export async function decodeWeightFile(
   source: string,
   onWarning: OnWarning,
 ): Promise<WeightFile> {
-  if (source.endsWith(".safetensors")) return decodeWeights(bytes, source);
+  if (source.endsWith(".safetensors")) return await decodeWeights(bytes, source);
   const { tensors, note } = await decodeTorchFile(bytes, source);
   if (note !== undefined) onWarning(note);
   return { tensors, metadata: {}, verified: false };

@@ -6,15 +6,8 @@
  */
 import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import {
-  type Files,
-  listCheckpoints,
-  listedDigest,
-  PIPELINE_FILES,
-  readVerified,
-  sha256,
-  UNET_WEIGHTS,
-} from "./checkpoint_files.ts";
+import { listCheckpoints, listedDigest, readVerified, sha256 } from "./checkpoint_files.ts";
+import { type Files, PIPELINE_FILES, UNET_WEIGHTS } from "./pipeline_files.ts";
 import { type DurableOptions, removeLeftovers, writeDurable } from "./durable.ts";
 
 /** A checkpoint's model. */

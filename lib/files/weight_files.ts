@@ -6,7 +6,8 @@
  */
 import { basename, dirname, join, resolve } from "node:path";
 import { CheckpointError, ConfigError } from "../errors.ts";
-import { parseJson, readModelFile, UNET_WEIGHTS } from "./checkpoint_files.ts";
+import { readModelFile } from "./checkpoint_files.ts";
+import { parseJson, UNET_WEIGHTS } from "./pipeline_files.ts";
 
 const STEM = "diffusion_pytorch_model";
 const WEIGHTS = `${STEM}.safetensors`;

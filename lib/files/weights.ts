@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
+import { sha256Of } from "../digest.ts";
 import { CheckpointError } from "../errors.ts";
 import type { SafeTensor } from "./dtypes.ts";
 import { decodeSafetensors, encodeSafetensors, type SafetensorsFile } from "./safetensors.ts";
@@ -33,16 +33,16 @@ const DIGESTS_KEY = "denoise.sha256";
  * @param metadata further free text
  * @throws {CheckpointError} if a tensor's data does not fit its shape
  */
-export function encodeWeights(
+export async function encodeWeights(
   tensors: ReadonlyMap<string, StateTensor>,
   metadata: Record<string, string> = {},
-): Uint8Array<ArrayBuffer> {
+): Promise<Uint8Array<ArrayBuffer>> {
   const typed = new Map<string, SafeTensor>();
   const digests: [string, string][] = [];
   for (const [name, { shape, data }] of tensors) {
     const tensor = toSafeTensor(shape, data);
     typed.set(name, tensor);
-    digests.push([name, digest(tensor)]);
+    digests.push([name, await digest(tensor)]);
   }
   // diffusers requires "format".
   return encodeSafetensors(typed, {
@@ -72,13 +72,13 @@ export interface WeightFile extends SafetensorsFile {
  * @param source the file's name, for messages
  * @throws {CheckpointError} naming the file and, where there is one, the tensor
  */
-export function decodeWeights(bytes: Uint8Array<ArrayBuffer>, source: string): WeightFile {
+export async function decodeWeights(bytes: Uint8Array<ArrayBuffer>, source: string): Promise<WeightFile> {
   const file = decodeSafetensors(bytes, source);
   const { [DIGESTS_KEY]: text, ...metadata } = file.metadata;
   if (text !== undefined) {
     const expected = parseDigests(text, source);
     for (const [name, tensor] of file.tensors) {
-      if (digest(tensor) !== expected.get(name)) {
+      if (await digest(tensor) !== expected.get(name)) {
         throw new CheckpointError(`${source}: tensor ${JSON.stringify(name)} is damaged: SHA-256 differs`);
       }
     }
@@ -91,11 +91,8 @@ export function decodeWeights(bytes: Uint8Array<ArrayBuffer>, source: string): W
   return { tensors: file.tensors, metadata, verified: text !== undefined };
 }
 
-function digest({ dtype, shape, data }: SafeTensor): string {
-  return createHash("sha256")
-    .update(`${dtype} ${shape}\n`)
-    .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-    .digest("hex");
+async function digest({ dtype, shape, data }: SafeTensor): Promise<string> {
+  return await sha256Of(`${dtype} ${shape}\n`, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
 }
 
 function parseDigests(text: string, source: string): Map<string, string> {

@@ -1,9 +1,9 @@
 /**
- * WebGPU implementations, and the choice between them.
+ * WebGPU implementations.
  *
  * @module
  */
-import { ConfigError, DeviceError } from "../errors.ts";
+import { DeviceError } from "../errors.ts";
 import { DAWN_VERSION } from "./dawn/package.ts";
 
 /**
@@ -48,65 +48,19 @@ export interface BackendChoice {
   readonly toggles: readonly DawnToggle[];
 }
 
-/**
- * Completes the options with defaults from the environment.
- *
- * @throws {ConfigError} for an unknown backend or toggle, naming the option or the environment variable
- */
-export async function chooseBackend({ backend, toggles }: BackendOptions): Promise<BackendChoice> {
-  const environment = await readEnvironment();
-  const chosen = backend === undefined
-    ? checkBackend("DENOISE_BACKEND", environment("DENOISE_BACKEND") ?? "deno")
-    : checkBackend("backend", backend);
-  if (chosen === "dawn") {
-    const set = environment("DENOISE_DAWN_TOGGLES")?.split(",") ?? [];
-    const names = toggles ? checkToggles("toggles", toggles) : checkToggles("DENOISE_DAWN_TOGGLES", set);
-    return { backend: chosen, toggles: names };
-  }
-  if (toggles && toggles.length > 0) {
-    throw new ConfigError("toggles", toggles, "none, since the backend is not dawn");
-  }
-  return { backend: chosen, toggles: [] };
-}
-
-/** Reads environment variables where the runtime has them; undefined for one that is unset or empty, or may not be read. */
-export async function readEnvironment(): Promise<(variable: string) => string | undefined> {
-  if (!("Deno" in globalThis)) return () => undefined;
-  const { environment } = await import("./dawn/environment.ts");
-  return environment;
-}
-
-function checkBackend(field: string, value: string): Backend {
-  const backend = BACKENDS.find((backend) => backend === value);
-  if (!backend) throw new ConfigError(field, value, BACKENDS.join(" or "));
-  return backend;
-}
-
-function checkToggles(field: string, names: readonly string[]): DawnToggle[] {
-  return [...new Set(names)].sort().map((name) => {
-    const toggle = DAWN_TOGGLES.find((toggle) => toggle === name);
-    if (!toggle) throw new ConfigError(field, name, `some of ${DAWN_TOGGLES.join(", ")}`);
-    return toggle;
-  });
-}
-
 /** Implementation, version and unsafe toggles, e.g. `Deno/2.9.6` or `Dawn/0.6.2 skip_validation`. */
 export function describeBackend(
-  { backend, toggles = [] }: { backend: Backend; toggles?: readonly string[] },
-) {
-  return backend === "deno" ? navigator.userAgent : [`Dawn/${DAWN_VERSION}`, ...toggles].join(" ");
+  { backend, toggles = [] }: { backend: Backend | "browser"; toggles?: readonly string[] },
+): string {
+  return backend === "dawn" ? [`Dawn/${DAWN_VERSION}`, ...toggles].join(" ") : navigator.userAgent;
 }
 
 /**
- * Entry point of a WebGPU implementation.
+ * Entry point of the runtime's own WebGPU implementation.
  *
- * @throws {DeviceError} if there is none in this runtime, or Dawn cannot be loaded
+ * @throws {DeviceError} if it has none
  */
-export async function entryPoint({ backend, toggles }: BackendChoice): Promise<GPU> {
-  if (backend === "dawn") {
-    if (!("Deno" in globalThis)) throw new DeviceError("the backend dawn needs Deno; leave `backend` out");
-    return (await import("./dawn/instance.ts")).dawn(toggles);
-  }
+export function ownWebGpu(): GPU {
   if (typeof navigator === "undefined" || !navigator.gpu) {
     throw new DeviceError(
       "this runtime has no WebGPU (navigator.gpu is missing); use Deno 2.9 or newer, or a browser with WebGPU",

@@ -5,23 +5,16 @@
  */
 import type { MatrixUnits } from "../../kernels/target.ts";
 import { DeviceError } from "../errors.ts";
-import {
-  type Backend,
-  type BackendChoice,
-  type BackendOptions,
-  chooseBackend,
-  type DawnToggle,
-  entryPoint,
-} from "./backend.ts";
+import type { Backend, BackendOptions, DawnToggle } from "./backend.ts";
 import { MemoryBudget } from "./budget.ts";
-import { emulationAsked, matrixUnits } from "./matrices.ts";
+import { matrixUnits } from "./matrices.ts";
 import { PipelineCache } from "./pipeline.ts";
 import { type SubgroupDirective, subgroupDirective } from "./wgsl.ts";
 
 /** Adapter in use. */
 export interface AdapterDescription {
-  /** WebGPU implementation. */
-  readonly backend: Backend;
+  /** WebGPU implementation; `browser` is that of the browser that the page is open in. */
+  readonly backend: Backend | "browser";
   /** Unsafe toggles of Dawn in use; absent: none. */
   readonly toggles?: readonly DawnToggle[];
   /** Human-readable name, e.g. `llvmpipe (LLVM 15.0.6, 256 bits)`. */
@@ -40,21 +33,35 @@ export interface AdapterDescription {
   readonly matrixFault?: string;
 }
 
-/** Options of {@linkcode openGpu}. */
-export interface GpuOptions extends BackendOptions {
+/** Options of a device. */
+export interface DeviceOptions {
   /**
    * Memory limit for all buffers in bytes, or a function that returns it for a software or hardware adapter. Default:
    * 4 GiB on a software adapter, unlimited elsewhere.
    */
   memoryBudget?: number | ((software: boolean) => number);
+  /** Called once, when the device is lost or reports an uncaptured error. */
+  onFault?: (error: DeviceError) => void;
+}
+
+/** Options of {@linkcode openGpu}. */
+export interface GpuOptions extends BackendOptions, DeviceOptions {
   /**
    * Emulates matrix units where the adapter has none, but `shader-f16`, so that `precision: "mixed"` runs anywhere, for tests:
    * on a GPU slowly, in plain WGSL; on a software adapter by its own kernels, which round alike except in the order of sums.
    * Default: true if the environment variable `DENOISE_MATRICES` is `emulate` and may be read.
    */
   emulateMatrices?: boolean;
-  /** Called once, when the device is lost or reports an uncaptured error. */
-  onFault?: (error: DeviceError) => void;
+}
+
+/** WebGPU implementation that a device is opened by. */
+export interface DeviceSource extends Pick<AdapterDescription, "backend" | "toggles"> {
+  /** Its entry point. */
+  readonly entry: GPU;
+  /** What to do where it offers no adapter, for the error. */
+  readonly advice: string;
+  /** Emulates matrix units where the adapter has none, but `shader-f16`. Default false. */
+  readonly emulateMatrices?: boolean;
 }
 
 /** Limits raised from WebGPU's defaults to the adapter's maximum. */
@@ -102,11 +109,11 @@ export class Gpu {
   #fault: DeviceError | undefined;
   readonly #along: Gpu[] = [];
 
-  /** Use {@linkcode openGpu}. */
+  /** Use {@linkcode openGpu}, or {@linkcode openDevice}. */
   constructor(
     device: GPUDevice,
     adapter: AdapterDescription,
-    options: GpuOptions,
+    options: DeviceOptions,
     subgroups?: SubgroupDirective,
   ) {
     this.#device = device;
@@ -181,24 +188,16 @@ export class Gpu {
 }
 
 /**
- * Opens the high-performance WebGPU adapter with its maximum limits.
+ * Opens the high-performance adapter of a WebGPU implementation with its maximum limits.
  *
- * @throws {ConfigError} for an unknown backend or toggle, or a memory budget that is not a number of bytes
- * @throws {DeviceError} if the runtime has no WebGPU, Dawn cannot be loaded, or there is no adapter, or it provides no device
+ * @throws {ConfigError} for a memory budget that is not a number of bytes
+ * @throws {DeviceError} if there is no adapter, or it provides no device
  */
-export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
-  const choice = await chooseBackend(options);
-  const emulate = options.emulateMatrices ?? await emulationAsked();
-  const entry = await entryPoint(choice);
-  const adapter = await entry.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) {
-    throw new DeviceError(
-      "no WebGPU adapter was found. On Linux install a Vulkan driver and loader (a software one: " +
-        "`apt install mesa-vulkan-drivers libvulkan1`, or run `sh tasks/setup.sh test` in the project); " +
-        "macOS and Windows need none",
-    );
-  }
-  const name = adapterName(adapter.info, choice);
+export async function openDevice(source: DeviceSource, options: DeviceOptions = {}): Promise<Gpu> {
+  const { backend, toggles = [] } = source;
+  const adapter = await source.entry.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) throw new DeviceError(`no WebGPU adapter was found. ${source.advice}`);
+  const name = adapterName(adapter.info, backend);
   const requiredLimits: Record<string, number> = {};
   for (const limit of RAISED_LIMITS) requiredLimits[limit] = adapter.limits[limit];
   const requiredFeatures = OPTIONAL_FEATURES.filter((feature) => adapter.features.has(feature));
@@ -217,11 +216,10 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   const directive = device.features.has(subgroups) ? await subgroupDirective(device) : undefined;
   const fixedSize = directive !== undefined && subgroupMinSize === subgroupMaxSize;
   const subgroupSize = fixedSize ? subgroupMinSize : 0;
-  const offered = matrixUnits(adapter.info, device.features, subgroupSize, emulate);
-  const matrices = offered;
+  const matrices = matrixUnits(adapter.info, device.features, subgroupSize, source.emulateMatrices);
   const description: AdapterDescription = {
-    backend: choice.backend,
-    ...choice.toggles.length > 0 ? { toggles: choice.toggles } : {},
+    backend,
+    ...toggles.length > 0 ? { toggles } : {},
     name,
     vendor: adapter.info.vendor,
     software: adapter.info.isFallbackAdapter || isSoftwareName(name),
@@ -238,13 +236,16 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
 }
 
 /**
- * Human-readable name. Dawn's description is the driver, so the device is put before it: `nvidia-h200 (NVIDIA: 580.159.04)`.
+ * Human-readable name. Browsers tell vendor and architecture alone, e.g. `nvidia ampere`; Dawn's description is the driver, so the device is put before it: `nvidia-h200 (NVIDIA: 580.159.04)`.
  */
-function adapterName({ description, device, vendor }: GPUAdapterInfo, { backend }: BackendChoice): string {
+function adapterName(
+  { architecture, description, device, vendor }: GPUAdapterInfo,
+  backend: AdapterDescription["backend"],
+): string {
   if (backend === "dawn" && device && description) {
     return `${device.replace(/^-+|-+$/g, "")} (${description})`;
   }
-  return description || device || vendor || "unnamed adapter";
+  return description || device || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
 }
 
 async function requestPlainDevice(

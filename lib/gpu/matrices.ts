@@ -4,21 +4,6 @@
  * @module
  */
 import { EMULATED_MATRICES, type MatrixUnits } from "../../kernels/target.ts";
-import { ConfigError } from "../errors.ts";
-import { readEnvironment } from "./backend.ts";
-
-/** Environment variable that emulates matrix units if its value is `emulate`. */
-const EMULATION = "DENOISE_MATRICES";
-
-/**
- * True if the environment asks for emulated matrix units.
- * @throws {ConfigError} for another value of the variable
- */
-export async function emulationAsked(): Promise<boolean> {
-  const value = (await readEnvironment())(EMULATION);
-  if (value !== undefined && value !== "emulate") throw new ConfigError(EMULATION, value, "emulate");
-  return value !== undefined;
-}
 
 /** One supported size of an adapter; WebGPU's types lack it. `M` rows, `N` columns, `K` depth. */
 interface SubgroupMatrixConfig {

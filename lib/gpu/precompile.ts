@@ -10,7 +10,8 @@
  */
 import type { Launch } from "../../kernels/source.ts";
 import { DeviceError } from "../errors.ts";
-import { type Gpu, openGpu } from "./device.ts";
+import { ownWebGpu } from "./backend.ts";
+import { type Gpu, openDevice } from "./device.ts";
 import { type BufferView, ResourceScope } from "./memory.ts";
 import { pipelineCacheKey } from "./pipeline.ts";
 import { buildProgram } from "./program.ts";
@@ -46,7 +47,7 @@ export async function precompile(
   cachedMs: number = CACHED_MS,
 ): Promise<void> {
   const { adapter: { software, backend }, memory } = gpu;
-  // Not measured on Dawn.
+  // Not measured on Dawn, nor in browsers.
   if (!software || backend !== "deno" || memory.limit - memory.used < MEMORY) return;
   const kernels = uncompiled(gpu, launches);
   if (kernels.length < WORTHWHILE || await areCached(gpu, kernels.splice(-PROBES), cachedMs)) return;
@@ -98,9 +99,8 @@ function helperOf(gpu: Gpu): Promise<Gpu | undefined> {
 
 /** A second device like the first, closed with it; undefined if none can be opened. */
 async function openHelper(gpu: Gpu): Promise<Gpu | undefined> {
-  const { backend, toggles } = gpu.adapter;
   try {
-    const helper = await openGpu({ backend, toggles });
+    const helper = await openDevice({ backend: "deno", entry: ownWebGpu(), advice: "" });
     gpu.closeAlong(helper);
     return helper;
   } catch {

@@ -8,8 +8,8 @@
  */
 
 import { checkWhole } from "../checks.ts";
-import { crc32 } from "node:zlib";
 import { ConfigError } from "../errors.ts";
+import { crc32 } from "./crc32.ts";
 
 /** Longest side in pixels, which common readers accept. */
 const MAX_SIDE = 65_535;

@@ -6,7 +6,8 @@
 import { basename, join, resolve } from "node:path";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import { listCheckpoints } from "../files/checkpoint.ts";
-import { MODEL_INDEX, parseJson, readModelFile, TRAINER, UNET_CONFIG } from "../files/checkpoint_files.ts";
+import { readModelFile, TRAINER } from "../files/checkpoint_files.ts";
+import { MODEL_INDEX, parseJson, UNET_CONFIG } from "../files/pipeline_files.ts";
 import { fileProblem } from "../files/durable.ts";
 import { isSoftwareName } from "../gpu/device.ts";
 import { type UNetConfig, unetConfig, unetConfigFromJson } from "../model/config.ts";

@@ -3,35 +3,38 @@
  *
  * @module
  */
-import { basename, resolve } from "node:path";
 import type { KernelTarget } from "../../kernels/target.ts";
-import { type Gpu, openGpu } from "../gpu/device.ts";
+import type { Gpu } from "../gpu/device.ts";
 import { ResourceScope } from "../gpu/memory.ts";
 import { recordForward } from "../model/network.ts";
 import { checkPrecision, defaultPrecision, type Precision, prepareMatrices } from "../model/precision.ts";
-import { Tuning, type TuningOptions, type TuningProgress } from "../tuning/tuning.ts";
+import type { Tuning, TuningProgress } from "../tuning/tuning.ts";
 import { hasNullClass } from "./class_choice.ts";
 import type { GeneratorOptions } from "./generator.ts";
-import { readGuide } from "./guide.ts";
-import { readModel, type TrainedModel } from "./trained_model.ts";
+import { checkGuide } from "./guide.ts";
+import type { TrainedModel } from "./trained_model.ts";
 
-/** Options of {@linkcode DDPM.load}; `tune` defaults to `off` if there is no `tuningDirectory`. */
-export interface LoadModelOptions extends TuningOptions {
-  /** Device to use. If not given, one is opened, and closed by {@linkcode DDPM.close}. */
+/** Options of a model on a device. */
+export interface ModelOptions {
+  /** Device to use. If not given, one is opened, and closed with the model. */
   readonly gpu?: Gpu;
-  /**
-   * A second, weaker model for autoguidance (Karras et al. 2024), such as an early checkpoint of a smaller network: guidance
-   * then leads away from its outputs. It must have the same forward process, objective, size of images and classes.
-   */
-  readonly guide?: string;
   /** Default: `mixed` if the adapter has matrix units, else `float32`. Images differ slightly between the two. */
   readonly precision?: Precision;
-  /** Variant of the weights, such as `fp16` or `non_ema`; by default those without a variant, else the most precise. */
-  readonly variant?: string;
   /** Called when a damaged file was replaced by an older one, or a missing one by defaults; default `console.warn`. */
   readonly onWarning?: (message: string) => void;
   /** Called during autotuning, which runs before images are drawn at a new batch size. */
   readonly onTuning?: (progress: TuningProgress) => void;
+}
+
+/** Where a model comes from, and what belongs to its device. */
+export interface ModelSource {
+  /** Opens the device where none is given. */
+  openGpu(): Promise<Gpu>;
+  /** Reads the model. */
+  read(precision: Precision, onWarning: (message: string) => void): Promise<TrainedModel>;
+  /** Reads the second model that guides it, if any. */
+  readGuide?(precision: Precision, onWarning: (message: string) => void): Promise<TrainedModel>;
+  openTuning(gpu: Gpu, onWarning: (message: string) => void): Promise<Tuning>;
 }
 
 /** A network and its weights, as all batches of a model take them. */
@@ -49,13 +52,13 @@ export class DeviceModel {
   readonly guide: string | undefined;
   readonly #scope: ResourceScope;
   readonly #tuning: Tuning;
-  readonly #options: LoadModelOptions;
+  readonly #options: ModelOptions;
 
   private constructor(
     parts: Pick<DeviceModel, "gpu" | "facts" | "network" | "guide">,
     scope: ResourceScope,
     tuning: Tuning,
-    options: LoadModelOptions,
+    options: ModelOptions,
   ) {
     this.gpu = parts.gpu;
     this.facts = parts.facts;
@@ -66,37 +69,39 @@ export class DeviceModel {
     this.#options = options;
   }
 
-  /** Loads a model; see {@linkcode DDPM.load}. */
-  static async load(directory: string, options: LoadModelOptions): Promise<DeviceModel> {
-    const gpu = options.gpu ?? await openGpu();
+  /**
+   * Brings a model to a device.
+   *
+   * @throws {ConfigError} for a precision that the adapter does not support, or a guide that does not suit the model
+   * @throws {DeviceError} if there is no adapter, or the model does not fit into its memory
+   */
+  static async open(source: ModelSource, options: ModelOptions): Promise<DeviceModel> {
+    const gpu = options.gpu ?? await source.openGpu();
     try {
-      return await DeviceModel.#load(gpu, directory, options);
+      return await DeviceModel.#open(gpu, source, options);
     } catch (error) {
       if (!options.gpu) gpu.close();
       throw error;
     }
   }
 
-  static async #load(gpu: Gpu, directory: string, options: LoadModelOptions): Promise<DeviceModel> {
-    const { tuningDirectory, tune = tuningDirectory === undefined ? "off" : "auto" } = options;
+  static async #open(gpu: Gpu, source: ModelSource, options: ModelOptions): Promise<DeviceModel> {
     const { onWarning = console.warn } = options;
     await prepareMatrices(gpu, options.precision, onWarning);
     const { precision = defaultPrecision(gpu.adapter) } = options;
     checkPrecision(gpu.adapter, precision);
-    const { flat, ...facts } = await readModel(directory, precision, options);
-    const second = options.guide === undefined
-      ? undefined
-      : await readGuide(options.guide, facts, precision, onWarning);
-    const scope = new ResourceScope(gpu, `model ${basename(resolve(facts.path))}`);
+    const { flat, ...facts } = await source.read(precision, onWarning);
+    const second = await source.readGuide?.(precision, onWarning);
+    if (second) checkGuide(second, facts);
+    const scope = new ResourceScope(gpu, `model ${facts.name}`);
     return await scope.guard(async () => {
-      const tuning = await Tuning.open(gpu, { tune, tuningDirectory }, onWarning);
+      const tuning = await source.openTuning(gpu, onWarning);
       const { config } = facts;
       const weights = scope.upload(flat, "weights").buffer;
       const guide = second &&
         { config: second.config, weights: scope.upload(second.flat, "weights of the guide").buffer };
       const network = { config, weights, precision, nullClass: hasNullClass(facts), guide };
-      const parts = { gpu, facts, network, guide: second && basename(resolve(second.path)) };
-      return new DeviceModel(parts, scope, tuning, options);
+      return new DeviceModel({ gpu, facts, network, guide: second?.name }, scope, tuning, options);
     });
   }
 
@@ -114,7 +119,7 @@ export class DeviceModel {
     return await this.#tuning.tuned(graphs, this.#options.onTuning, { runs });
   }
 
-  /** Frees the weights, and closes the device if {@linkcode DeviceModel.load} opened it. */
+  /** Frees the weights, and closes the device if {@linkcode DeviceModel.open} opened it. */
   destroy(): void {
     this.#scope.destroy();
     if (!this.#options.gpu) this.gpu.close();

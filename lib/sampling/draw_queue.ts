@@ -6,7 +6,8 @@
 import { networkRows } from "../diffusion/guidance.ts";
 import type { PlannedStep } from "../diffusion/sampler.ts";
 import type { DeviceModel } from "./device_model.ts";
-import { type Drawn, type DrawOptions, Generator, generatorRows } from "./generator.ts";
+import { type Drawn, type DrawOptions, Generator, generatorRows, type StepImages } from "./generator.ts";
+import type { SlotPicture } from "./slots/slot_buffers.ts";
 import type { SlotImage } from "./slot_image.ts";
 
 /** Draws requests in order. The generator is kept while its batch suits them. */
@@ -32,7 +33,7 @@ export class DrawQueue {
     plan: readonly PlannedStep[],
     options: DrawOptions,
   ): Promise<Drawn> {
-    const imageRows = Math.max(...images.map((image) => networkRows(image, this.#model.guide !== undefined)));
+    const imageRows = this.#rowsOf(images);
     const drawn = this.#idle.then(async () => {
       const passes = plan.length * Math.ceil(images.length / slots);
       const generator = await this.#generatorFor(slots, imageRows, passes);
@@ -40,6 +41,33 @@ export class DrawQueue {
     });
     this.#idle = drawn.catch(() => {});
     return drawn;
+  }
+
+  /**
+   * Draws after all earlier requests, step by step; later ones wait until the loop over the steps has ended, or is left.
+   *
+   * @param of see {@linkcode Generator.steps}
+   * @throws {DeviceError} if the batch does not fit into device memory
+   */
+  async *steps(
+    images: readonly SlotImage[],
+    plan: readonly PlannedStep[],
+    of: SlotPicture["of"],
+  ): AsyncGenerator<StepImages, void> {
+    const earlier = this.#idle;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#idle = promise;
+    try {
+      await earlier;
+      const generator = await this.#generatorFor(images.length, this.#rowsOf(images), plan.length);
+      yield* generator.steps(images, plan, of);
+    } finally {
+      resolve();
+    }
+  }
+
+  #rowsOf(images: readonly SlotImage[]): number {
+    return Math.max(...images.map((image) => networkRows(image, this.#model.guide !== undefined)));
   }
 
   /** Waits for pending requests, then frees the generator. */

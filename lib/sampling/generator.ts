@@ -61,6 +61,15 @@ export interface Drawn {
   readonly previews: readonly Float32Array<ArrayBuffer>[];
 }
 
+/** Images after a step of {@linkcode Generator.steps}. */
+export interface StepImages {
+  /** Steps done. */
+  readonly done: number;
+  readonly total: number;
+  /** Shape [count, H, W, C], in [-1, 1]; the finished images after the last step. */
+  readonly images: Float32Array<ArrayBuffer>;
+}
+
 /** Steps between waits for the device with a step listener, so that reported progress is real. */
 const STEPS_PER_WAIT = 4;
 
@@ -134,6 +143,28 @@ export class Generator {
       images.set(await this.#read("x", batch.length), first * perImage);
     }
     return { images, noisy, previews };
+  }
+
+  /**
+   * Samples images in one batch, and reads them after each step. The batch must not be used for anything else meanwhile.
+   *
+   * @param requests at most as many as there are slots
+   * @param steps the sampler's plan, from `planSampling`
+   * @param of pictures of the steps before the last: the estimate of x_0 (`preview`), or x_t (`x`)
+   * @throws {ConfigError} for guidance with a network that lacks the classes it needs
+   */
+  async *steps(
+    requests: readonly SlotImage[],
+    steps: readonly PlannedStep[],
+    of: SlotPicture["of"],
+  ): AsyncGenerator<StepImages, void> {
+    this.#batch.refresh();
+    const batch = requests.map((image): Underway => ({ image, plan: steps, done: 0 }));
+    for (let done = 1; done <= steps.length; done++) {
+      advance(this.#batch, batch);
+      const images = await this.#read(done === steps.length ? "x" : of, batch.length);
+      yield { done, total: steps.length, images };
+    }
   }
 
   /** Frees all buffers except the weights. */

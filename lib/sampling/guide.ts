@@ -8,34 +8,23 @@ import { NoiseSchedule } from "../diffusion/schedule.ts";
 import type { TrainedProcess } from "../diffusion/trained_process.ts";
 import { ConfigError } from "../errors.ts";
 import { imageChannels, imageSize } from "../model/config.ts";
-import type { Precision } from "../model/precision.ts";
-import { readModel, type TrainedModel } from "./trained_model.ts";
+import type { TrainedModel } from "./trained_model.ts";
 
 /**
- * Reads a model that is to guide another.
+ * Checks that a model can guide another.
  *
- * @param directory as for `readModel`
- * @param model the model to be guided
- * @throws {CheckpointError} naming the file, and the tensor if one is affected
  * @throws {ConfigError} naming what differs
  */
-export async function readGuide(
-  directory: string,
-  model: Omit<TrainedModel, "flat">,
-  precision: Precision,
-  onWarning?: (message: string) => void,
-): Promise<TrainedModel> {
-  const guide = await readModel(directory, precision, { onWarning });
+export function checkGuide(guide: Omit<TrainedModel, "flat">, model: Omit<TrainedModel, "flat">): void {
   for (const [what, of] of Object.entries(properties)) {
     const [own, guiding] = [of(model), of(guide)];
     if (own === guiding) continue;
     throw new ConfigError(
       "guide",
-      directory,
+      guide.path,
       `a model with the ${what} ${own} of ${model.path}, not ${guiding}`,
     );
   }
-  return guide;
 }
 
 type Property = (model: Omit<TrainedModel, "flat">) => string;

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { basename, resolve } from "node:path";
 import type { SpacingName } from "../diffusion/sampler.ts";
 import type { ImageMetadata } from "../image/images.ts";
 import type { Precision } from "../model/precision.ts";
@@ -23,9 +22,9 @@ export interface DrawnBy {
 
 /** Fields of a model's metadata. */
 export function drawnBy(
-  { path, classes, precision, guide }: Omit<DrawnBy, "model"> & { readonly path: string },
+  { name, classes, precision, guide }: Omit<DrawnBy, "model"> & { readonly name: string },
 ): DrawnBy {
-  return { model: basename(resolve(path)), classes, precision, guide };
+  return { model: name, classes, precision, guide };
 }
 
 /** Class of an image as text: a name, `none`, or a mixture. */

@@ -1,5 +1,5 @@
 /**
- * Reads trained models from disk: configuration, schedule, class names and weights in device layout.
+ * Trained models: configuration, schedule, class names and weights in device layout, from the files of a pipeline.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { SamplerChoice } from "../diffusion/sampler.ts";
 import { defaultSchedule, NoiseSchedule } from "../diffusion/schedule.ts";
 import { processFromDiffusers, type TrainedProcess } from "../diffusion/trained_process.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
-import { loadPipeline, type Pipeline } from "../files/pipeline.ts";
+import type { Pipeline } from "../files/assemble.ts";
 import { type UNetConfig, unetConfigFromJson } from "../model/config.ts";
 import { unetParameters } from "../model/network.ts";
 import { checkProcessTimes } from "./network_times.ts";
@@ -26,35 +26,32 @@ export interface TrainedModel {
    * row is the null class.
    */
   readonly classes: readonly string[];
-  /** Directory of the model. */
+  /** Directory or address of the model. */
   readonly path: string;
+  /** Last part of it, which pictures tell without details of the machine. */
+  readonly name: string;
   /** Weights in device layout (`ParameterTable`), for the requested precision. */
   readonly flat: Float32Array<ArrayBuffer>;
 }
 
 type OnWarning = (message: string) => void;
 
-interface ReadModelOptions {
-  readonly variant?: string;
-  readonly onWarning?: OnWarning;
-}
-
 /**
- * Reads a run directory, a diffusers pipeline directory, a directory with a single network, or a weight file.
+ * Checks a model's files against each other.
  *
- * @param directory the directory or file
+ * @param pipeline its files
+ * @param name of the model
  * @param precision determines the layout of the weights
- * @param options `variant`: of the weights, such as `fp16`; `onWarning`: called when a damaged file was replaced by an older one, and for each assumption about
- *   missing information
+ * @param onWarning called for each assumption about missing information
  * @throws {CheckpointError} naming the file, and the tensor if one is affected
- * @throws {ConfigError} naming file and field, for an unsupported network or schedule, or a variant that is not there
+ * @throws {ConfigError} naming file and field, for an unsupported network or schedule
  */
-export async function readModel(
-  directory: string,
+export function trainedModel(
+  pipeline: Pipeline,
+  name: string,
   precision: Precision,
-  { variant, onWarning = console.warn }: ReadModelOptions = {},
-): Promise<TrainedModel> {
-  const pipeline = await loadPipeline(directory, { variant, onWarning });
+  onWarning: OnWarning,
+): TrainedModel {
   const { tensors, path } = pipeline;
   const config = inFile(`${path}: config.json`, () => unetConfigFromJson(pipeline.unetConfig));
   const { schedule, sampling } = readSchedule(pipeline, onWarning);
@@ -63,7 +60,7 @@ export async function readModel(
   const table = unetParameters(config, precision);
   for (const [name, { data }] of tensors) requireFinite(data, `${path}: tensor ${JSON.stringify(name)}`);
   const flat = table.toMemory(modernNames(tensors, path), path);
-  return { config, schedule, sampling, classes, path, flat };
+  return { config, schedule, sampling, classes, path, name, flat };
 }
 
 /** Prefixes a ConfigError with the file, so that its field is not taken for a command-line flag. */

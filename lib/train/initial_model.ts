@@ -12,7 +12,7 @@ import { ConfigError } from "../errors.ts";
 import { type UNetConfig, unetConfig } from "../model/config.ts";
 import { unetParameters } from "../model/network.ts";
 import type { HostTensor, ParameterTable } from "../model/parameters.ts";
-import { readModel } from "../sampling/trained_model.ts";
+import { readModel } from "../sampling/read_model.ts";
 import {
   givesSchedule,
   type ObjectiveSettings,

@@ -7,16 +7,8 @@ import { basename, join } from "node:path";
 import type { ImageDataset } from "../data/dataset.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import { listCheckpoints } from "../files/checkpoint.ts";
-import {
-  CHECKPOINTS,
-  MODEL_INDEX,
-  noneUsable,
-  parseJson,
-  readModelFile,
-  TRAINER,
-  UNET_CONFIG,
-  UNET_WEIGHTS,
-} from "../files/checkpoint_files.ts";
+import { CHECKPOINTS, noneUsable, readModelFile, TRAINER } from "../files/checkpoint_files.ts";
+import { MODEL_INDEX, parseJson, UNET_CONFIG, UNET_WEIGHTS } from "../files/pipeline_files.ts";
 import { EMA_SNAPSHOTS } from "../files/ema_snapshots.ts";
 import { exists } from "../files/durable.ts";
 import type { AdapterDescription } from "../gpu/device.ts";

@@ -18,7 +18,7 @@ import { GRID_SHARE } from "./grid_schedule.ts";
 import { gridRows } from "./sample_grid.ts";
 import { trainingGraph } from "./device/step_graph.ts";
 import { Tuning } from "../tuning/tuning.ts";
-import { readRecord, tuningIdentity, writeRecord } from "../tuning/tuning_file.ts";
+import { openTuning, readRecord, tuningIdentity, writeRecord } from "../tuning/tuning_file.ts";
 
 /** Name of the file in a run directory. */
 export const RUN_TUNING = "tuning.json";
@@ -37,7 +37,7 @@ export async function openRunTuning(
     const elsewhere = record && record.identity.adapter !== gpu.adapter.name;
     if (!elsewhere) return Tuning.of(gpu, record?.choices);
   }
-  return await Tuning.open(gpu, { tune, tuningDirectory }, onWarning);
+  return await openTuning(gpu, { tune, tuningDirectory }, onWarning);
 }
 
 /** Graphs of a run: training, validation, and sample grids if any are drawn. */

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type Gpu, openGpu } from "../gpu/device.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { openGpu } from "../gpu/open.ts";
 import { loadLatestCheckpoint } from "../files/checkpoint.ts";
 import { type DirectoryLock, lockDirectory } from "../files/directory_lock.ts";
 import { publishNewest } from "../files/publish.ts";

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { join } from "node:path";
 import type { KernelTarget } from "../../kernels/target.ts";
 import { ConfigError, DenoiseError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -12,7 +11,6 @@ import type { Graph } from "../graph/graph.ts";
 import { AUTO_LIMIT, fixedLimit, ON_LIMIT, type TimeLimit } from "./time_limit.ts";
 import { TrialTimer } from "./trial_timer.ts";
 import { type Choices, chooseFrom, type Measure, tune } from "./tune.ts";
-import { keepTuning, readTuning, type TuningFile, tuningFile } from "./tuning_file.ts";
 
 /** Autotuning mode: `auto` tunes on GPUs, where the fastest variant is hard to predict; `on` on any adapter; `off` never. */
 export type TuneMode = "auto" | "on" | "off";
@@ -21,7 +19,7 @@ export type TuneMode = "auto" | "on" | "off";
 export const TUNE_MODES: readonly TuneMode[] = ["auto", "on", "off"];
 
 /** Directory of the tasks' tuning cache, relative to the current directory. */
-export const TUNING_DIRECTORY: string = join(".cache", "tuning");
+export const TUNING_DIRECTORY = ".cache/tuning";
 
 /** Help text on the modes; callers append the effect of the choices on their results. */
 export const TUNE_HELP: string =
@@ -41,6 +39,26 @@ export interface TuningOptions {
   readonly tune?: TuneMode;
   /** Directory of the tuning cache, one file per adapter; if absent, choices live as long as the device. */
   readonly tuningDirectory?: string;
+}
+
+/** Cache of a device's choices. */
+export interface TuningStore {
+  /** Its file, or whatever it is known by. */
+  readonly path: string;
+  /** Reads the choices; empty if there are none, and, with a warning, if they cannot be read. */
+  read(onWarning: (message: string) => void): Promise<Choices>;
+  /**
+   * Adds choices, and returns all.
+   * @param known choices read before; those that still equal them are replaced
+   * @throws {DenoiseError} if they cannot be written
+   */
+  keep(known: Choices, made: Choices): Promise<Choices>;
+}
+
+/** Options of {@linkcode Tuning.open}. */
+export interface TuningSetup extends Pick<TuningOptions, "tune"> {
+  /** Returns the device's cache; called if tuning is enabled. Default: choices live as long as the device. */
+  readonly store?: (gpu: Gpu) => TuningStore;
 }
 
 /** Progress of autotuning. */
@@ -105,7 +123,7 @@ export class Tuning {
   readonly #used = new Map<string, string>();
   /** Absent if tuning is disabled. */
   readonly #limit: TimeLimit | undefined;
-  readonly #file: TuningFile | undefined;
+  readonly #store: TuningStore | undefined;
   /** True once a failure to write the cache was reported; it is written repeatedly. */
   #warned = false;
   readonly #onWarning: (message: string) => void;
@@ -116,7 +134,7 @@ export class Tuning {
     choices: Choices,
     parts: {
       limit?: TimeLimit;
-      file?: TuningFile;
+      store?: TuningStore;
       onWarning?: (message: string) => void;
       means?: TuningMeans;
     } = {},
@@ -124,7 +142,7 @@ export class Tuning {
     this.#gpu = gpu;
     this.#choices = new Map(choices);
     this.#limit = parts.limit;
-    this.#file = parts.file;
+    this.#store = parts.store;
     this.#onWarning = parts.onWarning ?? console.warn;
     this.#means = parts.means ?? {};
     this.target = {
@@ -150,19 +168,19 @@ export class Tuning {
    */
   static async open(
     gpu: Gpu,
-    { tune = "auto", tuningDirectory }: TuningOptions,
+    { tune = "auto", store: storeOf }: TuningSetup,
     onWarning: (message: string) => void,
     means: TuningMeans = {},
   ): Promise<Tuning> {
     checkTune(tune);
     if (tune === "off" || (tune === "auto" && gpu.adapter.software)) return Tuning.of(gpu);
-    const file = tuningDirectory === undefined ? undefined : tuningFile(gpu, tuningDirectory);
+    const store = storeOf?.(gpu);
     const choices = new Map([
       ...inMemory.get(gpu) ?? [],
-      ...file ? await readTuning(file, onWarning) : [],
+      ...await store?.read(onWarning) ?? [],
     ]);
     const limit = means.limit === undefined ? LIMITS[tune] : fixedLimit(means.limit);
-    return new Tuning(gpu, choices, { limit, file, onWarning, means });
+    return new Tuning(gpu, choices, { limit, store, onWarning, means });
   }
 
   /** True if this device tunes kernels. */
@@ -254,11 +272,11 @@ export class Tuning {
   }
 
   async #write(known: Choices, made: Choices): Promise<string | undefined> {
-    if (this.#file) {
+    if (this.#store) {
       try {
-        const kept = await keepTuning(this.#file, known, made);
+        const kept = await this.#store.keep(known, made);
         for (const key of made.keys()) this.#choices.set(key, kept.get(key)!);
-        return this.#file.path;
+        return this.#store.path;
       } catch (error) {
         if (!(error instanceof DenoiseError)) throw error;
         if (!this.#warned) this.#onWarning(`kernel choices could not be cached: ${error.message}`);

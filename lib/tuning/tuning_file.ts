@@ -10,6 +10,7 @@ import configuration from "../../deno.json" with { type: "json" };
 import { describeBackend } from "../gpu/backend.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Choices } from "./tune.ts";
+import { Tuning, type TuningMeans, type TuningOptions, type TuningStore } from "./tuning.ts";
 import { withDirectoryLock } from "../files/directory_lock.ts";
 import { fileProblem, removeLeftovers, writeDurable } from "../files/durable.ts";
 import { driverVersion } from "./driver.ts";
@@ -33,6 +34,31 @@ export interface TuningFile {
   readonly path: string;
   readonly identity: TuningRecord["identity"];
   readonly driver: string;
+}
+
+/**
+ * Opens the kernel selection of a device with its cached choices.
+ *
+ * @param onWarning called if the cache is damaged, or cannot be read or written
+ * @throws {ConfigError} for an unknown mode
+ */
+export async function openTuning(
+  gpu: Gpu,
+  { tune, tuningDirectory }: TuningOptions,
+  onWarning: (message: string) => void,
+  means?: TuningMeans,
+): Promise<Tuning> {
+  const store = tuningDirectory === undefined ? undefined : (gpu: Gpu) => tuningStore(gpu, tuningDirectory);
+  return await Tuning.open(gpu, { tune, store }, onWarning, means);
+}
+
+function tuningStore(gpu: Gpu, directory: string): TuningStore {
+  const file = tuningFile(gpu, directory);
+  return {
+    path: file.path,
+    read: (onWarning) => readTuning(file, onWarning),
+    keep: (known, made) => keepTuning(file, known, made),
+  };
 }
 
 /** Properties that determine which candidate is fastest, except the driver. */

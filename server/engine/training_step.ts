@@ -5,7 +5,8 @@
  * @module
  */
 import { join } from "node:path";
-import { listCheckpoints, UNET_WEIGHTS } from "../../lib/files/checkpoint_files.ts";
+import { listCheckpoints } from "../../lib/files/checkpoint_files.ts";
+import { UNET_WEIGHTS } from "../../lib/files/pipeline_files.ts";
 
 /** Maximum attempts to load the model without it being replaced meanwhile. */
 const ATTEMPTS = 3;

@@ -6,7 +6,8 @@
  *
  * @module
  */
-import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
+import type { Gpu } from "../../lib/gpu/device.ts";
+import { openGpu } from "../../lib/gpu/open.ts";
 import type { TuningProgress } from "../../lib/tuning/tuning.ts";
 import { type Command, errorRecord, modelRecord, type Report, type SentPicture } from "./protocol.ts";
 import { Serving, type ServingOptions } from "./serving.ts";

@@ -38,7 +38,7 @@ Deno.test("features are computed once for each classifier and data set, and agai
 
     // Intact files of fewer images in their places
     const two = { shape: [2, 1], data: Float32Array.of(1, 2) };
-    const fewer = encodeWeights(new Map([["features", two], ["probabilities", two]]));
+    const fewer = await encodeWeights(new Map([["features", two], ["probabilities", two]]));
     for (const name of filesIn(directory)) await Deno.writeFile(join(directory, name), fewer);
     assert.deepEqual(await cachedFeatures(source("a".repeat(64)), data, directory), first);
     assert.equal(runs, 5);

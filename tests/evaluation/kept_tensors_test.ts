@@ -45,7 +45,10 @@ Deno.test("parts with other arrays than are computed are computed again", async 
         [4, new Map([["others", { shape: [3, 2], data: new Float32Array(6) }]])],
       ] as const
     ) {
-      await Deno.writeFile(join(directory, `result.parts/0000000${at}.safetensors`), encodeWeights(tensors));
+      await Deno.writeFile(
+        join(directory, `result.parts/0000000${at}.safetensors`),
+        await encodeWeights(tensors),
+      );
     }
     assert.deepEqual((await parts()).values, WHOLE);
     assert.deepEqual(computed, ["0 to 4", "4 to 7"]);

@@ -11,7 +11,7 @@ import { ResourceScope } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
 import { imageChannels, imageSize, unetConfigToJson } from "../../lib/model/config.ts";
 import { forwardPass } from "../../lib/model/network.ts";
-import { readModel } from "../../lib/sampling/trained_model.ts";
+import { readModel } from "../../lib/sampling/read_model.ts";
 import { readFloats, testGpu } from "../support/gpu.ts";
 import { goldenScaled } from "./formula.ts";
 import { fromDevice, toDevice } from "./tensors.ts";

@@ -1,7 +1,8 @@
 /** The instrument that finds indices out of bounds. */
 import assert from "node:assert/strict";
 import { type KernelSource, launch, parseKernel } from "../../kernels/source.ts";
-import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
+import type { Gpu } from "../../lib/gpu/device.ts";
+import { openGpu } from "../../lib/gpu/open.ts";
 import { createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
 import { describeFaults, watchBounds } from "../support/bounds/device.ts";

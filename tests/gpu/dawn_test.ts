@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { launch, parseKernel } from "../../kernels/source.ts";
-import { type AdapterDescription, type Gpu, openGpu } from "../../lib/gpu/device.ts";
+import type { AdapterDescription, Gpu } from "../../lib/gpu/device.ts";
+import { openGpu } from "../../lib/gpu/open.ts";
 import { runOnArrays, testGpu } from "../support/gpu.ts";
 
 let shared: Promise<Gpu> | undefined;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { EMULATED_MATRICES } from "../../kernels/target.ts";
 import { DeviceError } from "../../lib/errors.ts";
-import { chooseBackend, entryPoint } from "../../lib/gpu/backend.ts";
-import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
+import type { Gpu } from "../../lib/gpu/device.ts";
+import { chooseBackend, entryPoint, openGpu } from "../../lib/gpu/open.ts";
 import { createBuffer, destroyBuffer, wholeBuffer } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
 import { readFloats, testGpu } from "../support/gpu.ts";

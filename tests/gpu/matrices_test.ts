@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { EMULATED_MATRICES } from "../../kernels/target.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import { emulationAsked, matrixUnits } from "../../lib/gpu/matrices.ts";
+import { matrixUnits } from "../../lib/gpu/matrices.ts";
+import { emulationAsked } from "../../lib/gpu/open.ts";
 import { withEnvironment } from "../support/environment.ts";
 
 /** A configuration as Dawn gives it: an object whose fields are accessors of its prototype, so that it prints as `{}`. */

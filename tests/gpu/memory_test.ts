@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { DeviceError } from "../../lib/errors.ts";
 import { mebibytes } from "../../lib/gpu/budget.ts";
-import { openGpu } from "../../lib/gpu/device.ts";
+import { openGpu } from "../../lib/gpu/open.ts";
 import { alignUp, createBuffer, destroyBuffer, ResourceScope } from "../../lib/gpu/memory.ts";
 import { readFloats, testGpu } from "../support/gpu.ts";
 

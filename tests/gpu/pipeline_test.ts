@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { DeviceError } from "../../lib/errors.ts";
-import { openGpu } from "../../lib/gpu/device.ts";
+import { openGpu } from "../../lib/gpu/open.ts";
 import { PipelineCache } from "../../lib/gpu/pipeline.ts";
 import { testGpu } from "../support/gpu.ts";
 import { affine, broken, increment } from "../support/test_kernels.ts";

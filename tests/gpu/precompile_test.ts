@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { type Launch, launch } from "../../kernels/source.ts";
 import { DeviceError } from "../../lib/errors.ts";
-import { Gpu, openGpu } from "../../lib/gpu/device.ts";
+import { Gpu } from "../../lib/gpu/device.ts";
+import { openGpu } from "../../lib/gpu/open.ts";
 import { type BufferView, ResourceScope } from "../../lib/gpu/memory.ts";
 import { pipelineCacheKey } from "../../lib/gpu/pipeline.ts";
 import { precompile } from "../../lib/gpu/precompile.ts";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { DeviceError } from "../../lib/errors.ts";
-import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
+import type { Gpu } from "../../lib/gpu/device.ts";
+import { openGpu } from "../../lib/gpu/open.ts";
 import { type BufferView, createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
 import { compileGraph, kernelTarget } from "../../lib/graph/compile.ts";

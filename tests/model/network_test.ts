@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { DeviceError } from "../../lib/errors.ts";
-import { openGpu } from "../../lib/gpu/device.ts";
+import { openGpu } from "../../lib/gpu/open.ts";
 import { ResourceScope } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
 import { unetConfigFromJson } from "../../lib/model/config.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
-import type { LoadModelOptions } from "../../lib/sampling/device_model.ts";
+import type { LoadModelOptions } from "../../lib/sampling/load_model.ts";
 import type { TuningProgress } from "../../lib/tuning/tuning.ts";
 import { testGpu } from "../support/gpu.ts";
 import { inTemporaryDirectory, treeOf } from "../support/train/directories.ts";

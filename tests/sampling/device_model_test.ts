@@ -3,9 +3,9 @@ import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckpointError } from "../../lib/errors.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../lib/files/safetensors.ts";
-import { openGpu } from "../../lib/gpu/device.ts";
+import { openGpu } from "../../lib/gpu/open.ts";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
-import { DeviceModel } from "../../lib/sampling/device_model.ts";
+import { loadDeviceModel } from "../../lib/sampling/load_model.ts";
 import { PIPELINE, WEIGHTS, withModel } from "../support/tiny_pipeline.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 
@@ -75,14 +75,14 @@ Deno.test("a model opens a device of its own, and closes it", async () => {
 
 Deno.test("where the guide does not fit into memory, the model's own weights are freed", async () => {
   const unlimited = await openGpu();
-  const model = await DeviceModel.load(PIPELINE, { gpu: unlimited });
+  const model = await loadDeviceModel(PIPELINE, { gpu: unlimited });
   const bytes = unlimited.memory.used;
   model.destroy();
   unlimited.close();
   const gpu = await openGpu({ memoryBudget: 1.5 * bytes });
   try {
     await assert.rejects(
-      DeviceModel.load(PIPELINE, { gpu, guide: PIPELINE }),
+      loadDeviceModel(PIPELINE, { gpu, guide: PIPELINE }),
       /^DeviceError: model tiny_pipeline, weights of the guide needs .* of device memory/,
     );
     assert.deepEqual([gpu.memory.live, gpu.memory.used], [0, 0]);

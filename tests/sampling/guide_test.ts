@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "../../lib/errors.ts";
-import { openGpu } from "../../lib/gpu/device.ts";
+import { openGpu } from "../../lib/gpu/open.ts";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
 import { writeForeignPipeline } from "../support/foreign_pipeline.ts";
 import { testGpu } from "../support/gpu.ts";

@@ -4,7 +4,7 @@ import { NoiseSchedule, type VarianceType } from "../../lib/diffusion/schedule.t
 import { createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
 import { unetConfig } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
-import type { DDPM } from "../../lib/sampling/ddpm.ts";
+import type { DiffusionModel } from "../../lib/sampling/diffusion_model.ts";
 import { Generator } from "../../lib/sampling/generator.ts";
 import { goldenWeights } from "../golden/tensors.ts";
 import { testGpu } from "../support/gpu.ts";
@@ -46,7 +46,7 @@ Deno.test("a model's scheduler configuration chooses sampler and spacing, and th
   const scheduler = { _class_name: "UniPCMultistepScheduler", use_karras_sigmas: true };
   await withScheduler(scheduler, async (model) => {
     assert.deepEqual(model.sampling, { sampler: "unipc", spacing: "karras" });
-    const settings = async (options: Parameters<DDPM["generate"]>[0]) => {
+    const settings = async (options: Parameters<DiffusionModel["generate"]>[0]) => {
       const [{ sampler, spacing }] = (await model.generate({ steps: 2, ...options })).metadata;
       return [sampler, spacing];
     };

@@ -5,7 +5,8 @@ import { saveCheckpoint } from "../../lib/files/checkpoint.ts";
 import type { SafeTensor } from "../../lib/files/dtypes.ts";
 import { encodeSafetensors } from "../../lib/files/safetensors.ts";
 import { type UNetConfig, unetConfigToJson } from "../../lib/model/config.ts";
-import { readModel, type TrainedModel } from "../../lib/sampling/trained_model.ts";
+import { readModel } from "../../lib/sampling/read_model.ts";
+import type { TrainedModel } from "../../lib/sampling/trained_model.ts";
 import {
   type ForeignPipeline,
   foreignTensors,

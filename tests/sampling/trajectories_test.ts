@@ -4,7 +4,7 @@ import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { processFromDiffusers } from "../../lib/diffusion/trained_process.ts";
 import { createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
 import { Generator } from "../../lib/sampling/generator.ts";
-import { readModel } from "../../lib/sampling/trained_model.ts";
+import { readModel } from "../../lib/sampling/read_model.ts";
 import { exceptDigests } from "../support/digest_warning.ts";
 import { testGpu } from "../support/gpu.ts";
 import { PIPELINE } from "../support/tiny_pipeline.ts";

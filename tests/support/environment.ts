@@ -3,7 +3,7 @@
 /** Runs `body` with the given environment variables; undefined removes one. */
 export async function withEnvironment<T>(
   variables: Readonly<Record<string, string | undefined>>,
-  body: () => Promise<T>,
+  body: () => T | Promise<T>,
 ): Promise<T> {
   const before = Object.keys(variables).map((name) => [name, Deno.env.get(name)] as const);
   const set = (entries: readonly (readonly [string, string | undefined])[]) => {

@@ -1,6 +1,7 @@
 /** The shared device of a test file, and launches on host arrays. */
 import { EMULATED_MATRICES, type KernelTarget } from "../../kernels/target.ts";
-import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
+import type { Gpu } from "../../lib/gpu/device.ts";
+import { openGpu } from "../../lib/gpu/open.ts";
 import type { BufferView } from "../../lib/gpu/memory.ts";
 import { readBack } from "../../lib/gpu/readback.ts";
 

@@ -1,5 +1,5 @@
 /** Child process of device_test.ts: opens the device and prints the outcome as JSON. */
-import { openGpu } from "../../lib/gpu/device.ts";
+import { openGpu } from "../../lib/gpu/open.ts";
 
 try {
   const gpu = await openGpu();

@@ -6,7 +6,8 @@ import { lowerContext } from "../../lib/graph/compile.ts";
 import { Graph } from "../../lib/graph/graph.ts";
 import { lower } from "../../lib/graph/lower.ts";
 import { conv2d } from "../../lib/graph/ops.ts";
-import { type TuneMode, Tuning, type TuningMeans, type TuningProgress } from "../../lib/tuning/tuning.ts";
+import type { TuneMode, Tuning, TuningMeans, TuningProgress } from "../../lib/tuning/tuning.ts";
+import { openTuning as openCachedTuning } from "../../lib/tuning/tuning_file.ts";
 import { testGpu } from "./gpu.ts";
 
 const fail = (message: string) => assert.fail(message);
@@ -78,7 +79,7 @@ export function openTuning(
   means?: TuningMeans,
   onWarning = fail,
 ): Promise<Tuning> {
-  return Tuning.open(gpu, { tune, tuningDirectory }, onWarning, means);
+  return openCachedTuning(gpu, { tune, tuningDirectory }, onWarning, means);
 }
 
 /** Description of a GPU, or of a software adapter, that cannot run anything. */

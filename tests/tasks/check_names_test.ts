@@ -42,7 +42,7 @@ Deno.test("a name that two modules export is told with both; one that is exporte
   assert.deepEqual(
     checkNames(modules({
       "lib/gpu/pipeline.ts": pipeline,
-      "mod.ts": 'export type { Pipeline } from "./lib/gpu/pipeline.ts";\n',
+      "mod.ts": 'export type { Pipeline } from "./lib/gpu/assemble.ts";\n',
       "tests/support/pipeline.ts": pipeline,
     })),
     [],

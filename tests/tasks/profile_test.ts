@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { UNET_WEIGHTS } from "../../lib/files/checkpoint_files.ts";
+import { UNET_WEIGHTS } from "../../lib/files/pipeline_files.ts";
 import { testGpu } from "../support/gpu.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { makeMaterial, runTask, TRAINING } from "../support/command.ts";

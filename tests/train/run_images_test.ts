@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { imageDataset } from "../../lib/data/dataset.ts";
 import { MemoryImages } from "../../lib/data/image_store.ts";
 import { DataError } from "../../lib/errors.ts";
-import { openGpu } from "../../lib/gpu/device.ts";
+import { openGpu } from "../../lib/gpu/open.ts";
 import { listCheckpoints } from "../../lib/files/checkpoint.ts";
 import type { EvaluationEvent, TrainEvent } from "../../lib/train/events.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { parseKernel } from "../../kernels/source.ts";
 import type { Launch } from "../../kernels/source.ts";
-import { openGpu } from "../../lib/gpu/device.ts";
+import { openGpu } from "../../lib/gpu/open.ts";
 import { createBuffer, destroyBuffer, wholeBuffer } from "../../lib/gpu/memory.ts";
 import { Graph } from "../../lib/graph/graph.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";

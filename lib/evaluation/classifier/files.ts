@@ -5,7 +5,8 @@
  */
 import { join } from "node:path";
 import { CheckpointError, ConfigError } from "../../errors.ts";
-import { encodeJson, type Files, parseJson, readModelFile, sha256 } from "../../files/checkpoint_files.ts";
+import { encodeJson, readModelFile, sha256 } from "../../files/checkpoint_files.ts";
+import { type Files, parseJson } from "../../files/pipeline_files.ts";
 import { writeDirectoryDurable } from "../../files/durable.ts";
 import { toFloat32 } from "../../files/dtypes.ts";
 import { decodeWeights, encodeWeights, type StateTensor } from "../../files/weights.ts";
@@ -46,7 +47,7 @@ export async function writeClassifier(
   }
   const files: Files = new Map([
     [CONFIG, encodeJson({ ...classifierConfigToJson(config), training }, CONFIG)],
-    [WEIGHTS, encodeWeights(halves)],
+    [WEIGHTS, await encodeWeights(halves)],
   ]);
   await writeDirectoryDurable(directory, files);
 }
@@ -67,7 +68,7 @@ export async function readClassifier(directory: string): Promise<ClassifierFiles
     throw new CheckpointError(`${configPath}: no classifier's configuration: ${error.message}`);
   }
   const bytes = await readModelFile(weightsPath);
-  const file = decodeWeights(bytes, weightsPath);
+  const file = await decodeWeights(bytes, weightsPath);
   const tensors = new Map([...file.tensors].map(([name, tensor]): [string, HostTensor] => [
     name,
     { shape: tensor.shape, data: toFloat32(tensor, `${weightsPath}: tensor ${JSON.stringify(name)}`) },

@@ -7,7 +7,7 @@
 import { guidanceOf } from "../../diffusion/guidance.ts";
 import type { Images } from "../../image/images.ts";
 import { type ClassChoice, labelText, NO_CLASS, resolveLabel } from "../class_choice.ts";
-import type { DDPM } from "../ddpm.ts";
+import type { DiffusionModel } from "../diffusion_model.ts";
 import type { SlotImage } from "../slot_image.ts";
 import { framesOf } from "./frames.ts";
 import { type InversionOptions, invertBy, planInversion } from "./inversion.ts";
@@ -30,7 +30,10 @@ export interface ClassChange extends InversionOptions {
  * @throws {ConfigError} naming the option that is out of range, or that makes the sampler add noise
  * @throws {DeviceError} if the batch does not fit into device memory, or the model was closed
  */
-export async function changeClass(model: DDPM, { image, from, ...options }: ClassChange): Promise<Images> {
+export async function changeClass(
+  model: DiffusionModel,
+  { image, from, ...options }: ClassChange,
+): Promise<Images> {
   const { settings, strength, plan } = planInversion(model, options);
   const source = resolveLabel("from", from ?? NO_CLASS, model);
   const { batch, labels } = settings;

@@ -5,7 +5,7 @@
  */
 import { type ImageMetadata, Images } from "../../image/images.ts";
 import { imageSize } from "../../model/config.ts";
-import type { DDPM } from "../ddpm.ts";
+import type { DiffusionModel } from "../diffusion_model.ts";
 import { drawnBy, imageMetadata } from "../metadata.ts";
 import type { DrawPlan } from "../request.ts";
 
@@ -17,7 +17,7 @@ import type { DrawPlan } from "../request.ts";
  * @param own metadata of each frame beside that of the settings, one entry for each, with the seed if it has one
  */
 export function framesOf(
-  model: DDPM,
+  model: DiffusionModel,
   settings: DrawPlan,
   data: Float32Array,
   own: readonly ImageMetadata[],

@@ -9,7 +9,7 @@ import { ConfigError } from "../../errors.ts";
 import type { Images } from "../../image/images.ts";
 import { imageChannels, imageSize } from "../../model/config.ts";
 import { guidanceOf } from "../../diffusion/guidance.ts";
-import type { DDPM } from "../ddpm.ts";
+import type { DiffusionModel } from "../diffusion_model.ts";
 import { initialNoise } from "../initial_noise.ts";
 import { type DrawPlan, type GenerateOptions, planDraw } from "../request.ts";
 import type { SlotImage } from "../slot_image.ts";
@@ -45,7 +45,7 @@ export interface ImageInterpolation extends InversionOptions {
  * @throws {DeviceError} if the batch does not fit into device memory, or the model was closed
  */
 export async function interpolateSeeds(
-  model: DDPM,
+  model: DiffusionModel,
   { seeds, frames, ...options }: SeedInterpolation,
 ): Promise<Images> {
   checkWhole("frames", frames, 2, MAX_FRAMES);
@@ -83,7 +83,7 @@ export async function interpolateSeeds(
  * @throws {DeviceError} if the batch does not fit into device memory, or the model was closed
  */
 export async function interpolateImages(
-  model: DDPM,
+  model: DiffusionModel,
   { images: given, frames, ...options }: ImageInterpolation,
 ): Promise<Images> {
   checkWhole("frames", frames, 2, MAX_FRAMES);

@@ -7,7 +7,7 @@ import { inversionSteps } from "../../diffusion/inversion.ts";
 import { type PlannedStep, planSampling } from "../../diffusion/sampler.ts";
 import { ConfigError } from "../../errors.ts";
 import { imageChannels, imageSize } from "../../model/config.ts";
-import type { DDPM } from "../ddpm.ts";
+import type { DiffusionModel } from "../diffusion_model.ts";
 import { type DrawPlan, type GenerateOptions, planDraw } from "../request.ts";
 import type { SlotImage } from "../slot_image.ts";
 import { checkImageShape, checkStrength, stepsRun } from "./image_edit.ts";
@@ -38,7 +38,10 @@ export interface InversionPlan {
  *
  * @throws {ConfigError} naming the option; `sampler`, `eta` or `churn` if a step adds noise
  */
-export function planInversion(model: DDPM, { strength = 1, ...options }: InversionOptions): InversionPlan {
+export function planInversion(
+  model: DiffusionModel,
+  { strength = 1, ...options }: InversionOptions,
+): InversionPlan {
   checkStrength(strength);
   const settings = planDraw({ ...options, count: 1 }, model, { steps: DEFAULT_STEPS });
   const { sampler, steps } = settings;
@@ -78,7 +81,7 @@ export function checkDeterministic({ sampler, eta, churn }: DrawPlan, plan: read
  * @returns `x` before the plan's first step, one of shape [H, W, C] for each image
  */
 export async function invertBy(
-  model: DDPM,
+  model: DiffusionModel,
   images: readonly Float32Array<ArrayBuffer>[],
   label: SlotImage["label"],
   plan: readonly PlannedStep[],

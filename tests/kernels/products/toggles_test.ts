@@ -1,7 +1,7 @@
 /** Toggles of Dawn that drop its checks change no bit of products in kernels for GPUs. */
 import assert from "node:assert/strict";
 import { type BackendOptions, DAWN_TOGGLES } from "../../../lib/gpu/backend.ts";
-import { openGpu } from "../../../lib/gpu/device.ts";
+import { openGpu } from "../../../lib/gpu/open.ts";
 import { packChannels } from "../../support/layout.ts";
 import {
   backwardScratch,

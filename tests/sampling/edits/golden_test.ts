@@ -6,7 +6,7 @@ import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
 import { createBuffer, destroyBuffer } from "../../../lib/gpu/memory.ts";
 import { Generator } from "../../../lib/sampling/generator.ts";
 import type { SlotImage } from "../../../lib/sampling/slot_image.ts";
-import { readModel } from "../../../lib/sampling/trained_model.ts";
+import { readModel } from "../../../lib/sampling/read_model.ts";
 import { exceptDigests } from "../../support/digest_warning.ts";
 import { testGpu } from "../../support/gpu.ts";
 import { PIPELINE } from "../../support/tiny_pipeline.ts";

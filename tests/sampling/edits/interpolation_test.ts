@@ -5,7 +5,7 @@ import { planSampling, samplerNames } from "../../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 import { imageSize } from "../../../lib/model/config.ts";
-import type { DDPM } from "../../../lib/sampling/ddpm.ts";
+import type { DiffusionModel } from "../../../lib/sampling/diffusion_model.ts";
 import { changeClass } from "../../../lib/sampling/edits/class_change.ts";
 import { interpolateImages, interpolateSeeds, slerp } from "../../../lib/sampling/edits/interpolation.ts";
 import { invertBy, planInversion } from "../../../lib/sampling/edits/inversion.ts";
@@ -16,7 +16,7 @@ import { withScheduler } from "../../support/scheduled_model.ts";
 const SCHEDULER = { _class_name: "DDIMScheduler", prediction_type: "v_prediction", clip_sample: true };
 
 async function withModel(
-  body: (model: DDPM, images: Float32Array<ArrayBuffer>[]) => Promise<void>,
+  body: (model: DiffusionModel, images: Float32Array<ArrayBuffer>[]) => Promise<void>,
 ): Promise<void> {
   await withScheduler(SCHEDULER, async (model) => {
     const [height, width] = imageSize(model.config);

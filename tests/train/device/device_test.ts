@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DeviceError } from "../../../lib/errors.ts";
-import { Gpu, openGpu } from "../../../lib/gpu/device.ts";
+import { Gpu } from "../../../lib/gpu/device.ts";
+import { openGpu } from "../../../lib/gpu/open.ts";
 import { createBuffer, destroyBuffer } from "../../../lib/gpu/memory.ts";
 import { listCheckpoints } from "../../../lib/files/checkpoint.ts";
 import { unetParameters } from "../../../lib/model/network.ts";

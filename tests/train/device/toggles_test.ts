@@ -4,7 +4,7 @@ import { STREAM } from "../../../kernels/records/step_state.ts";
 import { objectiveTables } from "../../../lib/diffusion/objective.ts";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
 import { type BackendOptions, DAWN_TOGGLES } from "../../../lib/gpu/backend.ts";
-import { openGpu } from "../../../lib/gpu/device.ts";
+import { openGpu } from "../../../lib/gpu/open.ts";
 import { readBack } from "../../../lib/gpu/readback.ts";
 import { permutation } from "../../../lib/random.ts";
 import { ResidentDataset } from "../../../lib/train/device/resident.ts";
