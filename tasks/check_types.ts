@@ -19,6 +19,7 @@ const STRICT: readonly string[] = [
   "server/",
   "tasks/",
   "terminal/",
+  "web.ts",
 ];
 
 const ROOT = new URL("../", import.meta.url);

@@ -29,13 +29,25 @@ export interface PageOptions {
   readonly browser?: BrowserContextOptions;
   /** Errors that the browser is allowed to log. */
   readonly expected?: RegExp;
+  /** Opens the page in a browser with WebGPU, on SwiftShader, its own software adapter. */
+  readonly webGpu?: boolean;
+  /** Milliseconds to wait for anything on the page; default 20,000. */
+  readonly timeout?: number;
 }
 
 /** Options of {@linkcode visitTest}. */
 export interface VisitOptions extends HarnessOptions, PageOptions {}
 
-let browser: Browser | undefined;
-Deno.test.afterAll(() => browser?.close());
+/** Flags of Chromium by whether pages have WebGPU. */
+const FLAGS = {
+  plain: ["--disable-gpu"],
+  webGpu: ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"],
+};
+
+const browsers = new Map<keyof typeof FLAGS, Browser>();
+Deno.test.afterAll(async () => {
+  for (const browser of browsers.values()) await browser.close();
+});
 
 /**
  * A test that begins with the page open. The page must not throw or log errors, or send requests to other servers.
@@ -82,12 +94,14 @@ export async function withPage(
     executablePath,
     `none of ${NAMES.join(", ")} is here, and DENOISE_REQUIRE_CHROMIUM=1 asks for one`,
   );
-  browser ??= await launch(executablePath);
+  const kind = options.webGpu ? "webGpu" : "plain";
+  const browser = browsers.get(kind) ?? await launch(executablePath, FLAGS[kind]);
+  browsers.set(kind, browser);
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options.browser });
   const faults: string[] = [];
   try {
     const page = await context.newPage();
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(options.timeout ?? 20_000);
     page.on("pageerror", (error) => faults.push(error.message));
     page.on("console", (message) => {
       if (message.type() === "error" && !options.expected?.test(message.text())) faults.push(message.text());
@@ -105,13 +119,13 @@ export async function withPage(
   }
 }
 
-async function launch(executablePath: string): Promise<Browser> {
+async function launch(executablePath: string, flags: readonly string[]): Promise<Browser> {
   // On import, playwright detects WSL by reading /proc, which needs more than --allow-read; this variable of its own tests
   // skips that.
   Deno.env.set("__IS_WSL_TEST__", "1");
   const { chromium } = await import("playwright-core");
   const sandbox = Deno.uid() === 0 ? ["--no-sandbox"] : []; // not available to root
-  return await chromium.launch({ executablePath, args: ["--disable-gpu", ...sandbox] });
+  return await chromium.launch({ executablePath, args: [...flags, ...sandbox] });
 }
 
 function findChromium(): string | undefined {
