@@ -13,10 +13,10 @@ const PROJECT_FOLDER = "project";
 
 /** Folders and files of the project, for a copy that is not a git clone. */
 export const PROJECT_PARTS: readonly string[] = [
-  ...["bench", "bundle", "checkpoints", "docs", "examples", "kernels", "lib"],
+  ...["bench", "bundle", "checkpoints", "deploy", "docs", "examples", "kernels", "lib"],
   ...["server", "tasks", "terminal", "tests"],
   ...["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"],
-  ...["deno.json", "mod.ts"],
+  ...["cli.ts", "deno.json", "mod.ts"],
 ];
 
 /**

@@ -3,14 +3,16 @@
  *
  * @module
  */
+import { dirname } from "node:path";
 import { DDPM } from "../mod.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
 import { inPrecision } from "../lib/model/precision.ts";
+import { SHIPPED_MODELS } from "../lib/remote/shipped_models.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import type { Reporter } from "../terminal/progress.ts";
 import { showTuning } from "../terminal/tuning.ts";
 import { fetchNamedModel } from "./remote_model.ts";
-import { modelDirectory, secondModel, SHIPPED } from "./runs.ts";
+import { fetchDefaultModel, modelDirectory, RUNS, secondModel } from "./runs.ts";
 import type { DeviceFlags, ModelFlags, SamplerFlags } from "./sampling_flags.ts";
 
 /** Flags that say which model draws, and on what. */
@@ -18,7 +20,8 @@ type Flags = ModelFlags & DeviceFlags & Pick<SamplerFlags, "guide">;
 
 /** Fetches the models that the flags name by URL, while the task may still start programs. */
 export async function fetchDrawingModels({ model, variant, guide }: Flags): Promise<void> {
-  await fetchNamedModel(model, variant);
+  if (model === undefined) await fetchDefaultModel();
+  else await fetchNamedModel(model, variant);
   await fetchNamedModel(guide);
 }
 
@@ -38,8 +41,8 @@ export async function findDrawingModel(flags: Flags): Promise<(gpu: Gpu, report:
 
 /** Says which model draws, and on which device. */
 export function showModel(model: DDPM, { model: named }: ModelFlags, report: Reporter): void {
-  const choice = named === undefined && !SHIPPED.includes(model.path)
-    ? " (your newest run; the project's own: --model checkpoints/cifar10)"
+  const choice = named === undefined && dirname(model.path) === RUNS
+    ? ` (your newest run; the project's own: --model ${SHIPPED_MODELS[0]})`
     : "";
   report.line(`model ${model.path}${choice} on ${model.adapter}${inPrecision(model.precision)}`);
 }

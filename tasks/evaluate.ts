@@ -32,7 +32,8 @@ import { type Drawing, drawSamples } from "./evaluation/samples.ts";
 import { type Measured, measureSamples, type Measuring, PartTimes } from "./evaluation/measures.ts";
 import { likelihoodSize, type MeasuredLikelihood, measureLikelihood } from "./evaluation/likelihood.ts";
 import { chooseReference, readEvaluationData } from "./run_data.ts";
-import { modelDirectory, secondModel, SHIPPED_CLASSIFIER } from "./runs.ts";
+import { shippedDirectory } from "./remote_model.ts";
+import { modelDirectory, secondModel } from "./runs.ts";
 import { showProgress } from "./train.ts";
 
 async function main(args: readonly string[]): Promise<number> {
@@ -48,7 +49,7 @@ async function main(args: readonly string[]): Promise<number> {
     "ending after this batch; repeat to quit at once without it",
   );
   const gpu = await openTaskGpu();
-  const classifier = await Classifier.load(gpu, flags.classifier ?? SHIPPED_CLASSIFIER);
+  const classifier = await Classifier.load(gpu, flags.classifier ?? await shippedDirectory("classifier"));
   const network = await loadInception(gpu, flags, report);
   const onWarning = (message: string) => report.line(`warning: ${message}`);
   const model = await DDPM.load(directory, {

@@ -15,7 +15,7 @@ import { commandLine } from "../lib/program.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { counted, createReporter, reporterMode } from "../terminal/progress.ts";
 import { runToExit, type Task } from "../terminal/task.ts";
-import { MODEL_HELP, modelDirectory, VARIANT_HELP } from "./runs.ts";
+import { MODEL_DEFAULT, MODEL_HELP, modelDirectory, VARIANT_HELP } from "./runs.ts";
 
 interface Flags {
   model?: string;
@@ -39,7 +39,7 @@ function readFlags(args: readonly string[]): Flags {
   )
     .flag("--model <PATH>", MODEL_HELP, {
       value: path(),
-      defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
+      defaultText: MODEL_DEFAULT,
     })
     .flag("--variant <NAME>", VARIANT_HELP, {
       value: text(),

@@ -4,6 +4,7 @@
  * @module
  */
 import { fetchModel, MODEL_CACHE } from "../lib/remote/fetch_model.ts";
+import { findShippedModel, namesShippedModel, type ShippedName } from "../lib/remote/shipped_models.ts";
 import { TaskCommand } from "../terminal/cli.ts";
 import { text } from "../terminal/values.ts";
 import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
@@ -22,10 +23,14 @@ With #sha256=… at its end, a URL names weights of that digest only. An interru
 
 function readFlags(args: readonly string[]): Flags {
   return new TaskCommand("fetch", `Fetches a model from a URL into ${MODEL_CACHE}/.`)
-    .flag("--model <URL>", "a directory or a file of weights, as --model of the other tasks takes it", {
-      value: text(),
-      required: true,
-    })
+    .flag(
+      "--model <URL>",
+      "a directory or a file of weights, as --model of the other tasks takes it, or the name of one of the project's models",
+      {
+        value: text(),
+        required: true,
+      },
+    )
     .flag("--variant <NAME>", VARIANT_HELP, {
       value: text(),
       defaultText: "the one in full precision, else the most precise",
@@ -41,7 +46,14 @@ async function main(args: readonly string[]): Promise<void> {
   const report = createReporter({ mode: reporterMode({ ...quiet ? { quiet } : {} }) });
   try {
     const options = { variant, reload: reload ?? false, onProgress: progress(report) };
-    const { path, sha256, bytes } = await fetchModel(model, options);
+    const place = await namesShippedModel(model)
+      ? await findShippedModel(model as ShippedName)
+      : { url: model };
+    if ("directory" in place) {
+      report.line(`${place.directory}: here already`);
+      return;
+    }
+    const { path, sha256, bytes } = await fetchModel(place.url, options);
     report.stop();
     report.line(`${path}: ${(bytes / 1e6).toFixed(1)} MB, SHA-256 of the weights ${sha256}`);
   } finally {

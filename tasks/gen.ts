@@ -2,7 +2,8 @@
  * `deno task gen [--check]`: writes `kernels/sources.ts`, the WGSL files as typed TypeScript constants,
  * `kernels/records/layouts.ts`, the layouts of the structs in `kernels/records/*.wgsl`, `docs/roofline.md`, the predicted
  * time of each kernel, `docs/quality.md`, the tables of measured quality, `lib/report/assets.ts`, the script and style sheet of
- * reports, and `server/http/routes/page_assets.ts`, the files of the server's page.
+ * reports, `server/http/routes/page_assets.ts`, the files of the server's page, and `lib/remote/shipped_files.ts`, digests of
+ * the models in `checkpoints/`.
  *
  * Deno could import these files as text, but JSR packages cannot.
  *
@@ -11,8 +12,10 @@
 
 import { type KernelSource, parseKernel } from "../kernels/source.ts";
 import { findStructs, parseFields, SCALAR_BYTES } from "../kernels/struct.ts";
+import { SHIPPED_FILES } from "../lib/remote/shipped_files.ts";
 import { generatePageAssets } from "./page_assets.ts";
 import { generateReportAssets } from "./report_assets.ts";
+import { generateShippedFiles } from "./shipped_files.ts";
 import { templateLiteral } from "./template_literal.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -159,6 +162,26 @@ async function readTexts(path: string): Promise<Map<string, string>> {
   );
 }
 
+/** Files of the models in `checkpoints/` by path, without those for readers. */
+async function readModels(): Promise<Map<string, Map<string, Uint8Array<ArrayBuffer>>>> {
+  const models = new Map<string, Map<string, Uint8Array<ArrayBuffer>>>();
+  const readFolder = async (files: Map<string, Uint8Array<ArrayBuffer>>, folder: URL, prefix: string) => {
+    for await (const { name, isDirectory } of Deno.readDir(folder)) {
+      if (isDirectory) await readFolder(files, new URL(`${name}/`, folder), `${prefix}${name}/`);
+      else if (!/\.(md|png)$/.test(name)) {
+        files.set(prefix + name, await Deno.readFile(new URL(name, folder)));
+      }
+    }
+  };
+  const root = new URL("checkpoints/", ROOT);
+  for await (const { name } of Deno.readDir(root)) {
+    const files = new Map<string, Uint8Array<ArrayBuffer>>();
+    await readFolder(files, new URL(`${name}/`, root), "");
+    models.set(name, files);
+  }
+  return models;
+}
+
 async function main(args: string[]): Promise<number> {
   const check = args.includes("--check");
   const unknown = args.find((arg) => arg !== "--check");
@@ -173,6 +196,7 @@ async function main(args: string[]): Promise<number> {
     await write("kernels/records/layouts.ts", generateLayouts(files)),
     await write("lib/report/assets.ts", generateReportAssets(await readTexts("lib/report/page/"))),
     await write("server/http/routes/page_assets.ts", generatePageAssets(await readTexts("server/page/"))),
+    await write("lib/remote/shipped_files.ts", generateShippedFiles(await readModels(), SHIPPED_FILES)),
     // Loaded only now: the page follows from the kernels as just written.
     await write("docs/roofline.md", await (await import("../bench/roofline_gpu.ts")).presetsRoofline()),
     await write("docs/quality.md", await (await import("../bench/quality_page.ts")).qualityPageOfResults()),

@@ -9,6 +9,12 @@ import { CheckpointError } from "../lib/errors.ts";
 import { commandLine } from "../lib/program.ts";
 import { cachedModel, MODEL_CACHE } from "../lib/remote/fetch_model.ts";
 import { isModelUrl } from "../lib/remote/model_url.ts";
+import {
+  checkShippedModel,
+  findShippedModel,
+  namesShippedModel,
+  type ShippedName,
+} from "../lib/remote/shipped_models.ts";
 import { moduleArguments } from "../terminal/modules.ts";
 
 /**
@@ -33,9 +39,24 @@ export async function modelFromUrl(url: string, variant?: string): Promise<strin
   return fetched.path;
 }
 
-/** Fetches a model that is named by a URL, while this process may still start programs. */
+/**
+ * Directory of one of the project's own models, which is fetched first as {@linkcode modelFromUrl} does if it is at a URL.
+ *
+ * @throws {ConfigError | CheckpointError} as `findShippedModel` and {@linkcode modelFromUrl} do
+ */
+export async function shippedDirectory(name: ShippedName): Promise<string> {
+  const place = await findShippedModel(name);
+  if ("directory" in place) return place.directory;
+  const path = await modelFromUrl(place.url);
+  await checkShippedModel(name, path);
+  return path;
+}
+
+/** Fetches a model that is named by a URL, or one of the project's own, while this process may still start programs. */
 export async function fetchNamedModel(model: string | undefined, variant?: string): Promise<void> {
-  if (model !== undefined && isModelUrl(model)) await modelFromUrl(model, variant);
+  if (model === undefined) return;
+  if (isModelUrl(model)) await modelFromUrl(model, variant);
+  else if (await namesShippedModel(model)) await shippedDirectory(model as ShippedName);
 }
 
 /** Deno's arguments for `deno task fetch`: the permissions of deno.json. */

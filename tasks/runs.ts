@@ -10,8 +10,14 @@ import { isWeightFile, WEIGHT_EXTENSIONS } from "../lib/files/weight_files.ts";
 import { fileProblem } from "../lib/files/durable.ts";
 import { commandLine } from "../lib/program.ts";
 import { isModelUrl } from "../lib/remote/model_url.ts";
-import { IS_ON_DISK, programPath } from "../terminal/modules.ts";
-import { modelFromUrl } from "./remote_model.ts";
+import {
+  MODELS_VARIABLE,
+  namesShippedModel,
+  ownModel,
+  SHIPPED_MODELS,
+  type ShippedName,
+} from "../lib/remote/shipped_models.ts";
+import { fetchNamedModel, modelFromUrl, shippedDirectory } from "./remote_model.ts";
 
 /** Folder of the runs, relative to the current directory. */
 export const RUNS = "runs";
@@ -84,25 +90,17 @@ export async function runToResume(): Promise<string> {
   );
 }
 
-/** Trained models that come with a clone of the project, the best first; a bundle may leave out the first. */
-export const SHIPPED: readonly string[] = IS_ON_DISK
-  ? ["cifar10", "cifar10-tiny"].map((name) => programPath(`checkpoints/${name}`))
-  : [];
-
-/** The classifier that comes with a clone of the project; otherwise what `train:classifier` writes by default. */
-export const SHIPPED_CLASSIFIER: string = IS_ON_DISK ? programPath("checkpoints/classifier") : "classifier";
-
 /**
- * The model to use by default: the newest run's, else the one that comes with the project.
+ * The model to use by default: the newest run's, else the best of the project's own.
  *
+ * @param own finds a model of the clone
  * @throws {CheckpointError} if there is none, with how to get one
  */
-export async function findModel(shipped: readonly string[] = SHIPPED): Promise<string> {
+export async function findModel(own: typeof ownModel = ownModel): Promise<string> {
   const run = await newestRun();
   if (run) return run;
-  for (const path of shipped) {
-    if (await Deno.stat(path).then(({ isDirectory }) => isDirectory, () => false)) return path;
-  }
+  const shipped = await defaultShipped(own);
+  if (shipped !== undefined) return await own(shipped) ?? await shippedDirectory(shipped);
   throw new CheckpointError(
     `no model: there is none in ${RUNS}/; train one with \`${
       commandLine("train")
@@ -110,9 +108,28 @@ export async function findModel(shipped: readonly string[] = SHIPPED): Promise<s
   );
 }
 
+/**
+ * The best of the project's own models that are there: a bundle may leave out the first. Without a clone, the first if
+ * `DENOISE_MODELS` says where they are.
+ */
+async function defaultShipped(own: typeof ownModel): Promise<ShippedName | undefined> {
+  for (const name of SHIPPED_MODELS) if (await own(name) !== undefined) return name;
+  return (Deno.env.get(MODELS_VARIABLE) ?? "") === "" ? undefined : SHIPPED_MODELS[0];
+}
+
+/** Fetches the model that is used by default, if it is one of the project's own at a URL. */
+export async function fetchDefaultModel(): Promise<void> {
+  if (await newestRun() === undefined) await fetchNamedModel(await defaultShipped(ownModel));
+}
+
 /** Help text of the flag `--model`. */
-export const MODEL_HELP =
-  "a run directory, a diffusers directory, a file of weights with config.json beside it, or a URL of the latter two";
+export const MODEL_HELP: string =
+  `a run directory, a diffusers directory, a file of weights with config.json beside it, or a URL of the latter two; ${
+    SHIPPED_MODELS.join(" and ")
+  } are the project's own`;
+
+/** Default of the flag `--model`, in words. */
+export const MODEL_DEFAULT = `the newest run under ${RUNS}/, else ${SHIPPED_MODELS[0]}`;
 
 /** Help text and default of the flag `--variant`. */
 export const VARIANT_HELP = "weights to take if there are several, such as fp16 or non_ema";
@@ -146,6 +163,7 @@ export async function secondModel(flag: string, named: string | undefined): Prom
 
 async function namedModel(flag: string, named: string, variant?: string): Promise<string> {
   if (isModelUrl(named)) return await modelFromUrl(named, variant);
+  if (await namesShippedModel(named)) return await shippedDirectory(named as ShippedName);
   const isFile = await Deno.stat(named).then(({ isFile }) => isFile, () => false);
   if (isFile && !isWeightFile(named)) {
     throw new ConfigError(flag, named, `a directory, or a file of weights (${WEIGHT_EXTENSIONS})`);

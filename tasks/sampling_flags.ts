@@ -25,7 +25,7 @@ import type { FlagNames, TaskCommand } from "../terminal/cli.ts";
 import { checked, integer, listSchema, number, oneOf, path, text, type Value } from "../terminal/values.ts";
 import { PRECISION_OPTIONS } from "../terminal/precision.ts";
 import { TUNE_OPTIONS } from "../terminal/tuning.ts";
-import { GUIDE_HELP, MODEL_HELP, VARIANT_DEFAULT, VARIANT_HELP } from "./runs.ts";
+import { GUIDE_HELP, MODEL_DEFAULT, MODEL_HELP, VARIANT_DEFAULT, VARIANT_HELP } from "./runs.ts";
 
 /** Interval of noise levels; in a settings file `[0.2, 2]` or `[0.2, "inf"]`. */
 const INTERVAL: Value<SigmaInterval> = checked(INTERVAL_WORDS, parseInterval, {
@@ -68,7 +68,7 @@ export function addModelFlags(command: TaskCommand): TaskCommand {
   return command
     .flag("--model <PATH>", MODEL_HELP, {
       value: path(),
-      defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
+      defaultText: MODEL_DEFAULT,
     })
     .flag("--variant <NAME>", VARIANT_HELP, {
       value: text(),

@@ -42,15 +42,8 @@ import { imageOptionsIn } from "./data_flags.ts";
 import { checkResumedImages, chooseData, frameOf, readData } from "./run_data.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pictures.ts";
 import { checkOutsideData } from "./outside_data.ts";
-import { fetchNamedModel } from "./remote_model.ts";
-import {
-  discardEmptyRun,
-  makeRunDirectory,
-  RUNS,
-  runToResume,
-  secondModel,
-  SHIPPED_CLASSIFIER,
-} from "./runs.ts";
+import { fetchNamedModel, shippedDirectory } from "./remote_model.ts";
+import { discardEmptyRun, makeRunDirectory, RUNS, runToResume, secondModel } from "./runs.ts";
 import { RunReport } from "./run_report.ts";
 import { FLAG_OF, type Flags, otherSettingsOf, readFlags, settingsOf } from "./train_flags.ts";
 import { openTensorBoard } from "./tensorboard.ts";
@@ -65,6 +58,8 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   await fetchNamedModel(flags.init);
+  const { evaluationSamples = 0 } = otherSettingsOf(flags);
+  const classifier = evaluationSamples > 0 ? await shippedDirectory("classifier") : undefined;
   const ended = await continueOnBackend("train", args, flags.backend);
   if (ended !== undefined) return ended;
   const report = createReporter({ mode: reporterMode(flags) });
@@ -112,7 +107,6 @@ async function main(args: readonly string[]): Promise<number> {
     const page = new RunReport(report, out);
     const { signal } = interruption;
     const { tune } = flags;
-    const classifier = SHIPPED_CLASSIFIER;
     const environment = { data, out, gpu, signal, init, resume, classifier, ...otherSettingsOf(flags) };
     let history: readonly EpochRecord[] = [];
     let precision: Precision = "float32";

@@ -12,6 +12,7 @@ import { ConfigError } from "../errors.ts";
 import { type UNetConfig, unetConfig } from "../model/config.ts";
 import { unetParameters } from "../model/network.ts";
 import type { HostTensor, ParameterTable } from "../model/parameters.ts";
+import { resolveShipped } from "../remote/shipped_models.ts";
 import { readModel } from "../sampling/read_model.ts";
 import {
   givesSchedule,
@@ -50,7 +51,8 @@ export interface InitialWeights {
 }
 
 /**
- * Reads a model to start from: a run directory, a diffusers pipeline directory, the directory of a single network, or a weight file.
+ * Reads a model to start from: a run directory, a diffusers pipeline directory, the directory of a single network, a weight file, or
+ * one of the project's own models by name.
  *
  * @throws {CheckpointError} naming the file, and the tensor if one is affected
  * @throws {ConfigError} for an unsupported network or schedule, or another preconditioning than that of training
@@ -59,7 +61,13 @@ export async function readInitialModel(
   directory: string,
   onWarning: (message: string) => void,
 ): Promise<InitialModel> {
-  const { path, config, schedule, classes, flat } = await readModel(directory, "float32", { onWarning });
+  const { path, config, schedule, classes, flat } = await readModel(
+    await resolveShipped(directory),
+    "float32",
+    {
+      onWarning,
+    },
+  );
   checkPreconditioning(path, schedule);
   const tensors = unetParameters(config, "float32").fromMemory(flat);
   return { path, config, process: processSettingsOf(schedule), classes, tensors };

@@ -33,7 +33,7 @@ import {
   measureTest,
   tableHead,
 } from "./measures.ts";
-import { SHIPPED_CLASSIFIER } from "../runs.ts";
+import { shippedDirectory } from "../remote_model.ts";
 import { showProgress } from "../train.ts";
 import { readNetwork } from "../train_flags.ts";
 
@@ -72,7 +72,7 @@ export async function compareRecipes(args: string[]): Promise<number> {
     "saving after this step or batch; repeat to quit at once without it",
   );
   const gpu = await openTaskGpu();
-  const classifier = await Classifier.load(gpu, flags.classifier ?? SHIPPED_CLASSIFIER);
+  const classifier = await Classifier.load(gpu, flags.classifier ?? await shippedDirectory("classifier"));
   try {
     const onProgress = showProgress(report);
     const chosen = await chooseData(flags);

@@ -36,7 +36,7 @@ import {
   shownPath,
   tableHead,
 } from "./measures.ts";
-import { SHIPPED, SHIPPED_CLASSIFIER } from "../runs.ts";
+import { shippedDirectory } from "../remote_model.ts";
 import { showProgress } from "../train.ts";
 
 /** What a comparison works with. */
@@ -62,8 +62,8 @@ export async function compareSamplers(args: string[]): Promise<number> {
   );
   const gpu = await openTaskGpu();
   const onWarning = (message: string) => report.line(`warning: ${message}`);
-  const model = await DDPM.load(flags.model ?? SHIPPED[0]!, { gpu, onWarning });
-  const classifier = await Classifier.load(gpu, flags.classifier ?? SHIPPED_CLASSIFIER);
+  const model = await DDPM.load(flags.model ?? await shippedDirectory("cifar10"), { gpu, onWarning });
+  const classifier = await Classifier.load(gpu, flags.classifier ?? await shippedDirectory("classifier"));
   try {
     const chosen = { ...frameOf(model.config), ...await chooseData(flags) };
     const test = inRgb(await readData(chosen, showProgress(report), "test"));

@@ -4,9 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import project from "../../deno.json" with { type: "json" };
+import { SHIPPED_FILES } from "../../lib/remote/shipped_files.ts";
 import { makeMaterial, type Outcome, TRAINING } from "../support/command.ts";
 import { type Registry, serveRegistry } from "../support/jsr.ts";
+import { withModelServer } from "../support/model_server.ts";
 import { watch } from "../support/server/process.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 
@@ -38,6 +41,8 @@ console.log(JSON.stringify({ steps, count: images.count, at: import.meta.resolve
 interface EmptyProject {
   readonly directory: string;
   readonly registry: Registry;
+  /** Environment of its processes. */
+  readonly env: Record<string, string>;
   command(...args: string[]): Deno.Command;
   run(...args: string[]): Promise<Outcome>;
 }
@@ -50,7 +55,12 @@ async function inEmptyProject(body: (project: EmptyProject) => Promise<void>): P
     const [directory, cache] = [join(root, "project"), join(root, "cache")];
     for (const path of [directory, cache]) await Deno.mkdir(path);
     await Deno.symlink(npmCache, join(cache, "npm"), { type: "dir" });
-    const env = { DENO_DIR: cache, JSR_URL: registry.url, NO_COLOR: "1", NO_PROXY: "127.0.0.1" };
+    const env: Record<string, string> = {
+      DENO_DIR: cache,
+      JSR_URL: registry.url,
+      NO_COLOR: "1",
+      NO_PROXY: "127.0.0.1",
+    };
     const command = (...args: string[]) =>
       new Deno.Command(Deno.execPath(), { args, cwd: directory, env, stdout: "piped", stderr: "piped" });
     const run = async (...args: string[]) => {
@@ -59,7 +69,7 @@ async function inEmptyProject(body: (project: EmptyProject) => Promise<void>): P
       return { code, out, err };
     };
     await makeMaterial(directory);
-    await body({ directory, registry, command, run });
+    await body({ directory, registry, env, command, run });
     // all modules come from the package: none was missing, and none is one of this folder
     assert.deepEqual(registry.missing, []);
     assert.ok(registry.requests.length > 100);
@@ -114,4 +124,35 @@ Deno.test("the published command line trains, draws and serves", async () => {
       assert.equal(code, 0, err);
     }
   });
+});
+
+Deno.test("the published command line draws with the project's model from where a variable says", async () => {
+  const root = fileURLToPath(new URL("../../checkpoints", import.meta.url));
+  const files = Object.fromEntries(
+    Object.keys(SHIPPED_FILES["cifar10-tiny"]).map((file) =>
+      [`cifar10-tiny/${file}`, Deno.readFileSync(join(root, "cifar10-tiny", file))] as const
+    ),
+  );
+  await withModelServer({ files }, (base, asked) =>
+    inEmptyProject(async ({ run, env }) => {
+      const draw = ["run", "--quiet", "-A", CLI, "sample", "--model", "cifar10-tiny"];
+      const quick = ["--class", "cat", "--count", "1", "--steps", "1"];
+      const none = await run(...draw);
+      assert.equal(none.code, 1);
+      assert.match(
+        none.err,
+        /^error: cifar10-tiny is a model of the project .*; set DENOISE_MODELS to a directory or URL /,
+      );
+      env.DENOISE_MODELS = base;
+      const fetched = succeeded(await run(...draw, ...quick));
+      assert.match(fetched, /^model \.cache\/models\/127\.0\.0\.1-cifar10-tiny-\w+ on /m);
+      const requests = asked.length;
+      succeeded(await run(...draw, ...quick));
+      assert.equal(asked.length, requests);
+      env.DENOISE_MODELS = root;
+      // no run and no --model: the best of the project's own
+      assert.ok(
+        succeeded(await run(...draw.slice(0, -2), ...quick)).includes(`model ${join(root, "cifar10")} on `),
+      );
+    }));
 });

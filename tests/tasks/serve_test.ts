@@ -149,11 +149,11 @@ Deno.test("Deno gets leave to listen on one port, to read the model and the prog
     "run",
     "--unstable-no-legacy-abort",
     "--no-prompt",
-    `--config=${root}deno.json`,
     "--allow-net=127.0.0.1:8000",
     `--allow-read=runs/a,/etc/token,${root}server,${root}lib,${root}kernels,${root}deno.json,${TUNING_DIRECTORY}`,
     `--allow-write=${TUNING_DIRECTORY}`,
     "--allow-sys=systemMemoryInfo",
+    `--config=${root}deno.json`,
   ]);
   const [guided] = serverArguments({ ...settings, guide: "runs/weak" }).filter((arg) =>
     arg.startsWith("--allow-read")
