@@ -78,7 +78,10 @@ export function createApp(context: ServerContext, options: AppOptions = {}): App
   app.use(refuseCrossSite(settings));
   app.use(authenticate(context));
   app.use(
-    limitBody(options.body ?? {}, { paths: ["/v1/images/edits"], bytes: settings.maxUpload * 2 ** 20 }),
+    limitBody(options.body ?? {}, {
+      paths: ["/v1/images/edits", "/jobs"],
+      bytes: settings.maxUpload * 2 ** 20,
+    }),
   );
   generateRoute(app, context);
   streamRoute(app, context, options.clock);

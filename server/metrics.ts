@@ -152,7 +152,12 @@ export class Metrics implements Partial<EngineListener> {
     this.#gauge("jobs", "Stored jobs, by state", ["state"], (gauge) => {
       for (const [state, count] of Object.entries(counts())) gauge.set({ state }, count);
     });
-    this.#gauge("job_storage_bytes", "Stored images of jobs", [], (gauge) => gauge.set(bytes()));
+    this.#gauge(
+      "job_storage_bytes",
+      "Images of jobs, and pictures given for unfinished ones",
+      [],
+      (gauge) => gauge.set(bytes()),
+    );
   }
 
   /**

@@ -60,7 +60,7 @@ export interface ServerSettings {
   readonly maxJobImages: number;
   /** Hours that jobs and their images are kept after their end. */
   readonly keepJobs: number;
-  /** Maximum size of the images of all jobs, in MiB. */
+  /** Maximum size of the images of all jobs, and of pictures given for unfinished ones, in MiB. */
   readonly jobStorage: number;
   /** Hosts, with a port where it is not 443, that webhooks of jobs may go to; undefined: no webhooks. */
   readonly webhookHosts?: readonly string[];

@@ -173,7 +173,7 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
     })
     .flag(
       "--job-storage <N>",
-      "limit on the images of all jobs; where it is reached, the jobs that ended first are deleted",
+      "limit on the images of all jobs, and on pictures given for unfinished ones; where it is reached, the jobs that ended first are deleted",
       {
         value: integer(...jobStorage),
         unit: "MiB",

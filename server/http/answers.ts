@@ -26,7 +26,8 @@ const reasons = {
   404: "Not found",
   406: "No format that Accept allows",
   409: "Already in progress",
-  415: "The body is not application/json, or is compressed",
+  413: "The body is larger than --max-upload",
+  415: "The body has a content type that is not listed here, or is compressed",
   422: "The Idempotency-Key was sent with another request",
   429:
     "This client has too much work in progress, or its API key too many requests a minute; Retry-After says when to try again",

@@ -10,12 +10,12 @@ import { ConfigError } from "../../lib/errors.ts";
 const APPLICATION = 0x64656e6f;
 /** Pages of 4 KiB after which the write-ahead log is moved to the database: a full disk should not be full of the log. */
 const LOG_PAGES = 256;
-/** Version of the schema. */
-const VERSION = 1;
+/** Version of the schema: that of {@linkcode SCHEMA} and one more for each of {@linkcode MIGRATIONS}. */
+const VERSION = 2;
 
 /**
- * Times are milliseconds since 1970. `request`, `problem` and `webhook_attempts` are JSON. A job that is `swept` exists no longer; its images are
- * being deleted.
+ * Version 1. Times are milliseconds since 1970. `request`, `problem` and `webhook_attempts` are JSON. A job that is `swept` exists no longer; its
+ * images are being deleted. `bytes` are those of its images, and of its given pictures.
  */
 const SCHEMA = `
 CREATE TABLE jobs (
@@ -54,6 +54,25 @@ CREATE TABLE images (
 CREATE UNIQUE INDEX images_by_position ON images (job, position);
 `;
 
+/** What leads from each version to the next. */
+const MIGRATIONS: readonly string[] = [
+  // Files that the images of an unfinished job are drawn from: `image` and `mask`. They go with the change of state that ends it.
+  `
+CREATE TABLE pictures (
+  job INTEGER NOT NULL REFERENCES jobs (number),
+  kind TEXT NOT NULL,
+  file BLOB NOT NULL,
+  PRIMARY KEY (job, kind)
+) STRICT;
+CREATE TRIGGER pictures_of_ended_jobs AFTER UPDATE OF state ON jobs WHEN new.state NOT IN ('queued', 'running')
+BEGIN
+  UPDATE jobs SET bytes = bytes - (SELECT coalesce(sum(length(file)), 0) FROM pictures WHERE job = new.number)
+    WHERE number = new.number;
+  DELETE FROM pictures WHERE job = new.number;
+END;
+`,
+];
+
 /**
  * Files that SQLite opens for a database.
  *
@@ -85,11 +104,14 @@ export function openDatabase(path: string): DatabaseSync {
     const objects = db.prepare("SELECT count(*) AS count FROM sqlite_schema").get()!.count;
     if (objects === 0 && application === 0) create(db);
     else if (application !== APPLICATION) refuse("a new file, or one that this option has made");
-    else if (version !== VERSION) {
-      refuse(`a file of version ${VERSION} (it has version ${version}, of another release of this program)`);
+    else if (typeof version !== "number" || version < 1 || version > VERSION) {
+      refuse(
+        `a file of version ${VERSION} or older (it has version ${version}, of a newer release of this program)`,
+      );
     }
     const { quick_check: damage } = db.prepare("PRAGMA quick_check(1)").get() as { quick_check: string };
     if (damage !== "ok") refuse(`an undamaged file (${damage}); move it away to begin a new one`);
+    migrate(db);
     return db;
   } catch (error) {
     db?.close();
@@ -104,9 +126,14 @@ export function openDatabase(path: string): DatabaseSync {
 }
 
 function create(db: DatabaseSync): void {
-  db.exec(
-    `BEGIN; ${SCHEMA} PRAGMA application_id = ${APPLICATION}; PRAGMA user_version = ${VERSION}; COMMIT`,
-  );
+  db.exec(`BEGIN; ${SCHEMA} PRAGMA application_id = ${APPLICATION}; PRAGMA user_version = 1; COMMIT`);
+}
+
+/** Brings the schema to {@linkcode VERSION}. */
+function migrate(db: DatabaseSync): void {
+  for (let version = Number(pragma(db, "user_version")); version < VERSION; version++) {
+    db.exec(`BEGIN; ${MIGRATIONS[version - 1]} PRAGMA user_version = ${version + 1}; COMMIT`);
+  }
 }
 
 function pragma(db: DatabaseSync, name: string): unknown {

@@ -15,6 +15,7 @@ import { encodePicture } from "../http/encode.ts";
 import { ProblemError } from "../http/problem.ts";
 import { JobError } from "../queue/job.ts";
 import { planImageOf } from "./fields.ts";
+import { GivenPictures } from "./given_pictures.ts";
 import type { JobStorage } from "./storage.ts";
 import type { JobProblem, StoredJob } from "./store.ts";
 
@@ -30,7 +31,7 @@ const RECENT = 20;
 /** Parts of the server that draw. */
 export type DrawingContext = Pick<
   ServerContext,
-  "engine" | "runner" | "encoder" | "metrics" | "log" | "settings"
+  "engine" | "runner" | "encoder" | "decoder" | "metrics" | "log" | "settings"
 >;
 
 /** Called with each change of a job, and the image that was added. */
@@ -55,6 +56,7 @@ interface Active {
 export class JobDrawing {
   readonly #context: DrawingContext;
   readonly #storage: JobStorage;
+  readonly #pictures: GivenPictures;
   readonly #onChange: JobListener;
   readonly #clock: Clock;
   readonly #active = new Map<string, Active>();
@@ -71,6 +73,7 @@ export class JobDrawing {
   ) {
     this.#context = context;
     this.#storage = storage;
+    this.#pictures = new GivenPictures(context, storage.store);
     this.#onChange = onChange;
     this.#clock = clock;
     context.engine.listen({ onUp: () => this.#fill() });
@@ -112,6 +115,7 @@ export class JobDrawing {
   remove({ id }: Pick<StoredJob, "id">): void {
     const active = this.#active.get(id);
     this.#active.delete(id);
+    this.#pictures.forget({ id });
     active?.cancel.abort();
     this.#fill();
   }
@@ -179,7 +183,8 @@ export class JobDrawing {
     const { runner, settings } = this.#context;
     const { request, client } = active.job;
     const { signal } = active.cancel;
-    const draw = planImageOf(request, position, model, settings);
+    const pictures = await this.#pictures.of(active.job, model, signal);
+    const draw = planImageOf(request, position, model, settings, pictures);
     const { images: [pixels], model: by } = await runner.run({
       client,
       draw,

@@ -5,8 +5,10 @@
  */
 import { createHash } from "node:crypto";
 import { type Clock, systemClock } from "../clock.ts";
+import { checkSameSize, type PictureSize } from "../http/decode.ts";
 import { type PlanSettings, servedModel } from "../http/plan.ts";
 import { ProblemError } from "../http/problem.ts";
+import type { DecodedEdit, EditFiles } from "../pictures/decoder.ts";
 import { checkRows } from "../queue/admission.ts";
 import type { ServerSettings } from "../settings.ts";
 import { type DrawingContext, JobDrawing, type JobListener } from "./drawing.ts";
@@ -34,6 +36,15 @@ export interface JobAsked {
   /** Sent again with the same key, the request gives the same job. */
   readonly idempotencyKey: string | undefined;
   readonly fields: JobFields;
+  /** Pictures that its images are drawn from. */
+  readonly pictures?: AskedPictures;
+}
+
+/** Pictures of a request: as they were sent, and decoded for a model. */
+export interface AskedPictures {
+  readonly files: EditFiles;
+  readonly decoded: DecodedEdit;
+  readonly model: PictureSize;
 }
 
 /** The answer to a request for a job. */
@@ -93,8 +104,8 @@ export class Jobs {
    *   jobs or none can be accepted now
    * @throws {ConfigError} for images that do not fit the batch
    */
-  create({ client, keyName, idempotencyKey, fields, limits }: JobAsked): AcceptedJob {
-    const requestDigest = createHash("sha256").update(JSON.stringify(sorted(fields))).digest("hex");
+  create({ client, keyName, idempotencyKey, fields, limits, pictures }: JobAsked): AcceptedJob {
+    const requestDigest = digestOf(fields, pictures?.files);
     const known = idempotencyKey === undefined ? undefined : this.store.byKey(client, idempotencyKey);
     if (known) {
       if (known.requestDigest === requestDigest) return { job: known.job, isNew: false };
@@ -111,7 +122,8 @@ export class Jobs {
     const model = servedModel(this.#context);
     const count = fields.count ?? 1;
     checkCount(count, limits);
-    const { request, draw } = completeRequest(fields, model, limits);
+    if (pictures) checkSameSize(pictures.model, model);
+    const { request, draw } = completeRequest(fields, model, limits, pictures?.decoded);
     checkRows(draw, engine.rows);
     this.#checkNumber(client);
     const created = this.#storage.now();
@@ -124,8 +136,12 @@ export class Jobs {
       model: model.id,
       created,
       webhook,
+      pictures: pictures?.files,
     };
-    const job = this.#write(() => this.store.add(asked));
+    const job = this.#write(() => {
+      this.#checkRoom(pictures?.files);
+      return this.store.add(asked);
+    });
     const from = keyName === undefined ? { client } : { key: keyName };
     this.#context.log.info("job accepted", { job: job.id, ...from, images: count });
     this.#drawing.add(job);
@@ -206,6 +222,15 @@ export class Jobs {
     throw new ProblemError(429, "too_many_jobs", detail, { headers });
   }
 
+  /** @throws {ProblemError} 503 where pictures do not fit into the storage of jobs */
+  #checkRoom(files: EditFiles | undefined): void {
+    if (!files || this.#storage.hasRoom(files.image.length + (files.mask?.length ?? 0))) return;
+    const detail = `pictures and images of all jobs may take ${this.#context.settings.jobStorage} MiB`;
+    throw new ProblemError(503, "storage_full", detail, {
+      headers: { "Retry-After": String(this.#drawing.secondsUntilEnd) },
+    });
+  }
+
   #changed(job: StoredJob, image?: number): void {
     if (isFinal(job.state)) {
       const { id, state, done, count, problem } = job;
@@ -220,6 +245,7 @@ export class Jobs {
     try {
       return write();
     } catch (cause) {
+      if (cause instanceof ProblemError) throw cause;
       this.#context.metrics.jobStorageFailed();
       this.#context.log.error("a job cannot be stored", {}, cause);
       throw new ProblemError(503, "storage_failed", "the job cannot be stored; the server's log says why", {
@@ -239,6 +265,13 @@ function checkCount(count: number, { maxJobImages, limitedBy }: JobLimits): void
     value: count,
     allowed: `a whole number from 1 to ${maxJobImages}${by}`,
   }]);
+}
+
+/** Digest of a request, by which it is known again. */
+function digestOf(fields: JobFields, files: EditFiles | undefined): string {
+  const sha256 = (data: string | Uint8Array) => createHash("sha256").update(data).digest("hex");
+  const given = Object.entries(files ?? {}).map(([name, file]) => [name, sha256(file)]);
+  return sha256(JSON.stringify(sorted({ ...fields, ...Object.fromEntries(given) })));
 }
 
 /** The value with members in order of their names, so that equal requests have equal JSON. */

@@ -7,16 +7,17 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { bytesAnswer, jsonAnswer, problems, textAnswer } from "../http/answers.ts";
 import { settingsFor } from "../http/authentication.ts";
-import { readJson } from "../http/body.ts";
 import type { Clock } from "../clock.ts";
 import type { ServerContext } from "../http/context.ts";
-import { readFields } from "../http/json_fields.ts";
+import { decodeFiles } from "../http/decode.ts";
+import { servedModel } from "../http/plan.ts";
 import { ProblemError } from "../http/problem.ts";
-import { type App, type AppEnv, readQuery, refuseQuery } from "../http/request.ts";
+import { type App, type AppEnv, askerOf, readQuery, refuseQuery } from "../http/request.ts";
 import { describeJob, jobListSchema, jobSchema, linkTo } from "./answers.ts";
 import { streamJobEvents } from "./events.ts";
-import { jobRequestSchema } from "./fields.ts";
-import type { Jobs } from "./jobs.ts";
+import type { EditFiles } from "../pictures/decoder.ts";
+import { jobFormSchema, jobRequestSchema, readJobBody } from "./fields.ts";
+import type { AskedPictures, Jobs } from "./jobs.ts";
 import type { StoredJob } from "./store.ts";
 import { zipImages } from "./zip.ts";
 
@@ -64,9 +65,10 @@ export function jobRoutes(app: App, context: ServerContext, jobs: Jobs | undefin
 
   app.post("/jobs", async (c) => {
     const jobs = kept();
-    refuseQuery(c, Object.keys(schema.shape));
+    refuseQuery(c, ["image", ...Object.keys(schema.shape)]);
     const idempotencyKey = readKey(c);
-    const fields = readFields(await readJson(c), schema);
+    const { fields, files } = await readJobBody(c, schema);
+    const pictures = files && await decodeAsked(c, context, files);
     const { client, key } = c.var;
     const limits = settingsFor(c, settings);
     const { job, isNew, secret } = jobs.create({
@@ -75,6 +77,7 @@ export function jobRoutes(app: App, context: ServerContext, jobs: Jobs | undefin
       idempotencyKey,
       fields,
       limits,
+      pictures,
     });
     const { webhook, ...described } = describeJob(jobs.store.get(job.id) ?? job, jobs, settings);
     const answer = { ...described, ...(webhook && { webhook: { ...webhook, ...(secret && { secret }) } }) };
@@ -141,6 +144,18 @@ export function jobRoutes(app: App, context: ServerContext, jobs: Jobs | undefin
   });
 }
 
+/** Decodes the pictures of a request, which shows whether they can be. The buffers move to the decoder, so these are copies. */
+async function decodeAsked(
+  c: Context<AppEnv>,
+  context: ServerContext,
+  files: EditFiles,
+): Promise<AskedPictures> {
+  const model = servedModel(context);
+  const { image, mask } = files;
+  const copies = { image: image.slice(), ...(mask ? { mask: mask.slice() } : {}) };
+  return { files, decoded: await decodeFiles(context, copies, model, askerOf(c)), model };
+}
+
 /**
  * Reads `limit` and `before`.
  *
@@ -173,8 +188,9 @@ function readKey(c: Context): string | undefined {
 function describeRoutes(
   app: App,
   schema: ReturnType<typeof jobRequestSchema>,
-  { settings: { keepJobs } }: Pick<ServerContext, "settings">,
+  context: ServerContext,
 ): void {
+  const { keepJobs } = context.settings;
   const { openAPIRegistry: registry } = app;
   const one = { request: { params: idParameters } };
   registry.registerPath({
@@ -183,16 +199,24 @@ function describeRoutes(
     summary: "Draw many images in the background",
     description:
       "Answers at once; the images are drawn in places that no other request wants, and survive a restart. " +
+      "With a picture, a form with files or data URLs in JSON, they are drawn from it as by /v1/images/edits; it is kept " +
+      "until the job ends. " +
       "The header Idempotency-Key makes it safe to send a request again: it gives the same job. " +
       `Jobs are kept for ${keepJobs} hours after their end. Only on a server with --jobs.`,
     request: {
       headers: z.object({ "Idempotency-Key": z.string().max(255).optional() }),
-      body: { content: { "application/json": { schema } }, required: true },
+      body: {
+        content: {
+          "application/json": { schema },
+          "multipart/form-data": { schema: jobFormSchema(context) },
+        },
+        required: true,
+      },
     },
     responses: {
       202: jsonAnswer("The job", jobSchema),
       200: jsonAnswer("The job of an earlier request with this Idempotency-Key", jobSchema),
-      ...problems(400, 401, 403, 415, 422, 429, 503),
+      ...problems(400, 401, 403, 413, 415, 422, 429, 503),
     },
   });
   registry.registerPath({

@@ -4,6 +4,7 @@
  * @module
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { EditFiles } from "../pictures/decoder.ts";
 import { openDatabase } from "./database.ts";
 import type { StoredRequest } from "./fields.ts";
 
@@ -51,7 +52,7 @@ export interface StoredJob {
   /** Images of the job, and those that are drawn and stored. */
   readonly count: number;
   readonly done: number;
-  /** Bytes of the stored images. */
+  /** Bytes of the stored images and, until its end, of the given pictures. */
   readonly bytes: number;
   /** Id of the model that draws it. */
   readonly model: string;
@@ -69,6 +70,8 @@ export interface NewJob extends Pick<StoredJob, "client" | "request" | "count" |
   readonly idempotencyKey?: string;
   readonly requestDigest: string;
   readonly webhook?: Pick<StoredWebhook, "url" | "secret">;
+  /** Pictures that its images are drawn from. */
+  readonly pictures?: EditFiles;
 }
 
 /** True for states that a job does not leave. */
@@ -97,19 +100,35 @@ export class JobStore {
     const id = `job_${crypto.getRandomValues(new Uint8Array(16)).toHex()}`;
     this.#db.exec("PRAGMA synchronous = FULL");
     try {
-      const { client, idempotencyKey = null, requestDigest, request, count, model, created, webhook } = job;
-      this.#prepare(
-        "INSERT INTO jobs (id, client, idempotency_key, request_digest, request, count, model, created, state, " +
-          "webhook_url, webhook_secret, webhook_state, webhook_attempts) " +
-          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, '[]')",
-      ).run(
-        ...[id, client, idempotencyKey, requestDigest, JSON.stringify(request), count, model, created],
-        ...webhook ? [webhook.url, webhook.secret, "pending"] : [null, null, null],
-      );
+      this.#transaction(() => this.#insert(id, job));
     } finally {
       this.#db.exec("PRAGMA synchronous = NORMAL");
     }
     return this.get(id)!;
+  }
+
+  #insert(id: string, job: NewJob): void {
+    const { client, idempotencyKey = null, requestDigest, request, count, model, created, webhook } = job;
+    const files = Object.entries(job.pictures ?? {});
+    const bytes = files.reduce((sum, [, file]) => sum + file.length, 0);
+    const { lastInsertRowid: number } = this.#prepare(
+      "INSERT INTO jobs (id, client, idempotency_key, request_digest, request, count, model, created, bytes, state, " +
+        "webhook_url, webhook_secret, webhook_state, webhook_attempts) " +
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, '[]')",
+    ).run(
+      ...[id, client, idempotencyKey, requestDigest, JSON.stringify(request), count, model, created, bytes],
+      ...webhook ? [webhook.url, webhook.secret, "pending"] : [null, null, null],
+    );
+    for (const [kind, file] of files) {
+      this.#prepare("INSERT INTO pictures (job, kind, file) VALUES (?, ?, ?)").run(number, kind, file);
+    }
+  }
+
+  /** Pictures that the images of an unfinished job are drawn from; undefined where they are drawn from noise. */
+  pictures({ number }: Pick<StoredJob, "number">): EditFiles | undefined {
+    const rows = this.#prepare("SELECT kind, file FROM pictures WHERE job = ?").all(number);
+    const files = Object.fromEntries(rows.map(({ kind, file }) => [kind, file])) as Partial<EditFiles>;
+    return files.image && { ...files, image: files.image };
   }
 
   /** A job by its id. */
@@ -157,7 +176,7 @@ export class JobStore {
     return counts;
   }
 
-  /** Bytes of the images of all jobs. */
+  /** Bytes of the images of all jobs, and of the pictures given for unfinished ones. */
   bytes(): number {
     return Number(
       this.#prepare("SELECT coalesce(sum(bytes), 0) AS bytes FROM jobs WHERE swept = 0").get()!.bytes,

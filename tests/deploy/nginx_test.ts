@@ -194,29 +194,35 @@ proxied("event streams arrive event by event", { engine: MANUAL }, async (server
   }
 });
 
-proxied("bodies beyond the limits are answered with 413", {}, async (server, proxy) => {
-  const send = (path: string, bytes: number, type: string) =>
-    Deno.makeTempFile().then(async (file) => {
-      await Deno.writeFile(file, new Uint8Array(bytes).fill(0x20));
-      const args = ["-H", `Content-Type: ${type}`, "--data-binary", `@${file}`, proxy.url + path];
-      return await proxy.curl(args).finally(() => Deno.remove(file));
-    });
-  const most = defaultSettings.maxUpload * 2 ** 20;
-  for (
-    const [path, bytes, type] of [
-      ["/v1/images/generations", MAX_BODY, "application/json"],
-      ["/v1/images/edits", most, "multipart/form-data; boundary=x"],
-    ] as const
-  ) {
-    const { status, text } = await send(path, bytes, type);
-    assert.equal(status, 400, `${path} takes ${bytes} bytes: ${text}`);
-    const asked = server.log.length;
-    const refused = await send(path, bytes + 1, type);
-    assert.deepEqual([refused.status, refused.type], [413, "application/problem+json"]);
-    assert.equal(JSON.parse(refused.text).type, "urn:denoise:problem:body_too_large");
-    assert.equal(server.log.length, asked, "the server hears nothing of it");
-  }
-});
+proxied(
+  "bodies beyond the limits are answered with 413",
+  { settings: { jobs: ":memory:" } },
+  async (server, proxy) => {
+    const send = (path: string, bytes: number, type: string) =>
+      Deno.makeTempFile().then(async (file) => {
+        await Deno.writeFile(file, new Uint8Array(bytes).fill(0x20));
+        const args = ["-H", `Content-Type: ${type}`, "--data-binary", `@${file}`, proxy.url + path];
+        return await proxy.curl(args).finally(() => Deno.remove(file));
+      });
+    const most = defaultSettings.maxUpload * 2 ** 20;
+    for (
+      const [path, bytes, type] of [
+        ["/v1/images/generations", MAX_BODY, "application/json"],
+        ["/v1/images/edits", most, "multipart/form-data; boundary=x"],
+        ["/jobs", most, "multipart/form-data; boundary=x"],
+      ] as const
+    ) {
+      const { status, text } = await send(path, bytes, type);
+      assert.equal(status, 400, `${path} takes ${bytes} bytes: ${text}`);
+      const asked = server.log.length;
+      const refused = await send(path, bytes + 1, type);
+      assert.deepEqual([refused.status, refused.type], [413, "application/problem+json"]);
+      assert.equal(JSON.parse(refused.text).type, "urn:denoise:problem:body_too_large");
+      assert.equal(server.log.length, asked, "the server hears nothing of it");
+    }
+    server.jobs!.close();
+  },
+);
 
 proxied(
   "clients have limits of their own, whatever X-Forwarded-For they send",

@@ -6,6 +6,7 @@ import { serverArguments } from "../../terminal/server_process.ts";
 import { canMount, onSmallDisk } from "../support/small_disk.ts";
 import { launch, MODEL, type Running, watch, withServer } from "../support/server/process.ts";
 import { startReceiver, verify } from "../support/server/receiver.ts";
+import { makePng } from "../support/synthetic.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import type { JobAnswer } from "../../server/jobs/answers.ts";
 
@@ -57,6 +58,48 @@ Deno.test("a job survives SIGKILL and SIGTERM: its images are those of a process
       assert.ok(done < 120);
       for (const i of [0, 19, 20, 21, 22, 23, 24, 49, 50, 51, 52, 53, 54, 55, 119]) {
         const direct = await bytes(`${server.url}/generate?seed=${40 + i}&steps=12&class=1&format=png`);
+        assert.deepEqual(await bytes(`${server.url}/jobs/${id}/images/${i}.png`), direct, `image ${i}`);
+      }
+    });
+  }, { onDisk: true });
+});
+
+Deno.test("a job with a picture survives SIGKILL: its images are those of edits in the foreground", async () => {
+  const image = new File([new Uint8Array(await makePng(20, 16, (x, y) => [12 * x, 15 * y, 99]))], "a.png");
+  const mask = new File([new Uint8Array(await makePng(20, 16, (x) => [0, 0, 0, x < 10 ? 0 : 255]))], "m.png");
+  const form = (fields: Record<string, string | number>) => {
+    const body = new FormData();
+    for (const [name, file] of Object.entries({ image, mask })) body.set(name, file);
+    for (const [name, value] of Object.entries({ ...fields, steps: 12, class: "1" })) {
+      body.set(name, String(value));
+    }
+    return body;
+  };
+  await inTemporaryDirectory(async (directory) => {
+    const settings = { jobs: join(directory, "jobs.db"), maxBatch: 4 };
+    let id = "";
+    await withServer(settings, async (server) => {
+      const answer = await fetch(`${server.url}/jobs`, {
+        method: "POST",
+        body: form({ count: 60, seed: 40 }),
+      });
+      assert.equal(answer.status, 202, await answer.clone().text());
+      ({ id } = await answer.json());
+      await until(server, id, ({ images }) => images.done >= 10);
+      server.child.kill("SIGKILL");
+    });
+    await withServer(settings, async (server) => {
+      const ended = await until(server, id, ({ status }) => status !== "running" && status !== "queued");
+      assert.deepEqual(
+        [ended.status, ended.images],
+        ["done", { done: 60, total: 60 }],
+        `${ended.problem?.detail}`,
+      );
+      for (const i of [0, 9, 10, 11, 12, 13, 59]) {
+        const body = form({ prompt: "anything", seed: 40 + i });
+        const { data } = await (await fetch(`${server.url}/v1/images/edits`, { method: "POST", body }))
+          .json();
+        const direct = Buffer.from(data[0].b64_json, "base64");
         assert.deepEqual(await bytes(`${server.url}/jobs/${id}/images/${i}.png`), direct, `image ${i}`);
       }
     });
