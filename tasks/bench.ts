@@ -61,7 +61,8 @@ shown but not judged.
 "mixed training small", "mixed sampling tiny" and others alternate between mixed precision and float32, on \
 adapters with matrix units; --quick leaves them out unless --only names them.`;
 
-function readFlags(args: string[]): Flags {
+/** The command line of `deno task bench`. */
+export function benchCommand(): TaskCommand {
   return new TaskCommand(
     "bench",
     "Measures kernels, training and sampling as shares of the adapter's peak rates.",
@@ -117,8 +118,8 @@ function readFlags(args: string[]): Flags {
       default: "float32",
     })
     .flag("--tune <WHEN>", TUNE_HELP, TUNE_OPTIONS)
-    .notes(NOTES)
-    .read<Flags>(args);
+    .settingsFile({ name: "bench" })
+    .notes(NOTES);
 }
 
 function pattern(source: string | undefined): RegExp {
@@ -130,7 +131,7 @@ function pattern(source: string | undefined): RegExp {
 }
 
 async function main(args: string[]): Promise<void> {
-  const flags = readFlags(args);
+  const flags = benchCommand().read<Flags>(args);
   const ended = await continueOnBackend("bench", args, flags.backend, true);
   if (ended !== undefined) Deno.exit(ended);
   const { json, compare, profile, quick = false, batch, steps, precision, tune } = flags;

@@ -48,11 +48,12 @@ export interface ServeBenchFlags extends Omit<ServeBenchOptions, "dawn"> {
 
 /** Reads the command line. */
 export function readServeBenchFlags(args: readonly string[]): ServeBenchFlags {
-  const { quick = false, model = MODEL, ...flags } = readFlags(args);
+  const { quick = false, model = MODEL, ...flags } = benchServeCommand().read<Flags>(args);
   return { ...quick ? QUICK : FULL, ...flags, quick, model };
 }
 
-function readFlags(args: readonly string[]): Flags {
+/** The command line of `deno task bench:serve`. */
+export function benchServeCommand(): TaskCommand {
   const both = (field: keyof typeof FULL) => `${FULL[field]}; with --quick ${QUICK[field]}`;
   return new TaskCommand("bench:serve", "Measures the sampling server under load, over loopback.")
     .flag("--model <DIR>", "a run directory, or a diffusers directory", {
@@ -92,8 +93,8 @@ function readFlags(args: readonly string[]): Flags {
         value: path(),
       },
     )
-    .notes(NOTES)
-    .read<Flags>(args);
+    .settingsFile({ name: "bench-serve" })
+    .notes(NOTES);
 }
 
 /** A list such as `1,4,16`. */

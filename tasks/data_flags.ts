@@ -13,7 +13,7 @@ import {
 } from "../lib/data/image_options.ts";
 import { LABEL_COLUMNS } from "../lib/data/labels/label_entries.ts";
 import type { FlagNames, FlagOptions, TaskCommand } from "../terminal/cli.ts";
-import { checked, oneOf, path, pathInFolder, text, type Value } from "../terminal/values.ts";
+import { checked, oneOf, path, pathInFolder, text, toJson, type Value } from "../terminal/values.ts";
 
 /** Values of the flags, named like the options. */
 export interface DataFlags extends ImageFileOptions {
@@ -175,6 +175,15 @@ export function imageOptionsIn(flags: DataFlags): ImageFileOptions {
   const given = Object.keys(DATA_FLAGS) as (keyof ImageFileOptions)[];
   return Object.fromEntries(
     given.filter((name) => flags[name] !== undefined).map((name) => [name, flags[name]]),
+  );
+}
+
+/** Options of the images as in a settings file. */
+export function imageOptionsJson(options: ImageFileOptions): Record<string, unknown> {
+  const flags: Readonly<Record<string, DataFlag<unknown>>> = DATA_FLAGS;
+  return Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [name, toJson(flags[name]!.value, value)]), // a flag for each option
   );
 }
 

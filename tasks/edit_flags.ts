@@ -56,8 +56,8 @@ noise, with 50 evaluations each way unless --steps is given. --images draws with
 /** Frames of an interpolation if the flag does not say. */
 export const DEFAULT_FRAMES = 8;
 
-/** Reads the command line. */
-export function readEditFlags(args: readonly string[]): EditFlags {
+/** The command line of `deno task edit`. */
+export function editCommand(): TaskCommand {
   const command = new TaskCommand("edit", DESCRIPTION)
     .flag(
       "--image <FILE>",
@@ -131,8 +131,13 @@ export function readEditFlags(args: readonly string[]): EditFlags {
   addModelFlags(command);
   return addDeviceFlags(command)
     .switch("--quiet", "print only errors")
-    .notes(EXAMPLES)
-    .read<EditFlags>(args, (word) => `--class ${shellQuote(word)}`);
+    .settingsFile({ name: "edit" })
+    .notes(EXAMPLES);
+}
+
+/** Reads the command line. */
+export function readEditFlags(args: readonly string[]): EditFlags {
+  return editCommand().read<EditFlags>(args, (word) => `--class ${shellQuote(word)}`);
 }
 
 function parseFiles(value: string): readonly [string, string] | undefined {

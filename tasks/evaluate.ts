@@ -20,6 +20,7 @@ import { commandLine } from "../lib/program.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { Interruption } from "../terminal/interruption.ts";
+import { argumentsWithoutFile } from "../terminal/cli.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { counted, createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
@@ -109,7 +110,7 @@ async function main(args: readonly string[]): Promise<number> {
           () => measureByInception(network, drawing.images, data, report, signal),
         )
         : null;
-      const command = commandLine("evaluate", args);
+      const command = commandLine("evaluate", argumentsWithoutFile(args));
       const result = { ...measured, inception, adapter, command, likelihood: likelihood?.result };
       await write(out, flags, result, drawing, data, report);
     });

@@ -9,9 +9,9 @@ import { processFromDiffusers } from "../lib/diffusion/trained_process.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { EXPORT_PRECISIONS, exportModel, type ExportPrecision } from "../lib/files/export.ts";
 import { SIGMA_RANGE } from "../lib/model/ema_profiles.ts";
+import { commandLine } from "../lib/program.ts";
 import { TaskCommand } from "../terminal/cli.ts";
 import { number, oneOf, path, text } from "../terminal/values.ts";
-import { commandLine } from "../lib/program.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { counted, createReporter, reporterMode } from "../terminal/progress.ts";
 import { runToExit, type Task } from "../terminal/task.ts";
@@ -32,7 +32,8 @@ const NOTES = `\
 Python's diffusers can open the directory, too: DDPMPipeline.from_pretrained(DIR) for an unconditional model, and \
 UNet2DModel.from_pretrained(DIR, subfolder="unet") for any model.`;
 
-function readFlags(args: readonly string[]): Flags {
+/** The command line of `deno task export`. */
+export function exportCommand(): TaskCommand {
   return new TaskCommand(
     "export",
     "Exports a model for sampling, without the training state, as a diffusers pipeline directory.",
@@ -71,12 +72,12 @@ function readFlags(args: readonly string[]): Flags {
       defaultText: `as \`${commandLine("sample")}\` spaces them with that sampler`,
     })
     .switch("--quiet", "print only errors")
-    .notes(NOTES)
-    .read<Flags>(args);
+    .settingsFile({ name: "export" })
+    .notes(NOTES);
 }
 
 async function main(args: readonly string[]): Promise<void> {
-  const flags = readFlags(args);
+  const flags = exportCommand().read<Flags>(args);
   const report = createReporter({ mode: reporterMode(flags) });
   await checkWritable("--out", flags.out, true);
   const { sampler, spacing } = flags;

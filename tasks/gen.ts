@@ -197,10 +197,12 @@ async function main(args: string[]): Promise<number> {
     await write("lib/report/assets.ts", generateReportAssets(await readTexts("lib/report/page/"))),
     await write("server/http/routes/page_assets.ts", generatePageAssets(await readTexts("server/page/"))),
     await write("lib/remote/shipped_files.ts", generateShippedFiles(await readModels(), SHIPPED_FILES)),
-    // Loaded only now: the page follows from the kernels as just written.
+    // Loaded only now: these follow from the kernels as just written.
     await write("docs/roofline.md", await (await import("../bench/roofline_gpu.ts")).presetsRoofline()),
     await write("docs/quality.md", await (await import("../bench/quality_page.ts")).qualityPageOfResults()),
   ];
+  const { settingsFileSchemas } = await import("./settings_commands.ts");
+  for (const [path, schema] of settingsFileSchemas()) stale.push(await write(path, schema));
   return check && stale.includes(true) ? 1 : 0;
 }
 

@@ -61,7 +61,8 @@ type ResolvedFlags = Flags & { readonly count: number };
 /** Frames of an animation. */
 const GIF_FRAMES = 30;
 
-function readFlags(args: readonly string[]): Flags {
+/** The command line of `deno task sample`. */
+export function sampleCommand(): TaskCommand {
   const command = new TaskCommand("sample", "Draws images from a trained model.");
   addModelFlags(command)
     .flag(
@@ -88,7 +89,11 @@ function readFlags(args: readonly string[]): Flags {
   return addDeviceFlags(command)
     .flag("--profile [FILE]", PROFILE_FLAG, { value: path() })
     .switch("--quiet", "print only errors")
-    .read<Flags>(args, (word) => `--class ${shellQuote(word)}`);
+    .settingsFile({ name: "sample" });
+}
+
+function readFlags(args: readonly string[]): Flags {
+  return sampleCommand().read<Flags>(args, (word) => `--class ${shellQuote(word)}`);
 }
 
 /**

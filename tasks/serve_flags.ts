@@ -33,8 +33,8 @@ SIGHUP reloads the model and its guide, and keeps the old ones if that fails.`;
 /** An image with guidance takes two rows: with one, only images without it could be drawn. */
 const LEAST_BATCH = 2;
 
-/** Reads the command line. */
-export function readServeFlags(args: readonly string[]): ServeFlags {
+/** The command line of `deno task serve`. */
+export function serveCommand(): TaskCommand {
   const { port, maxBatch, queue, timeout, grace, steps, guidance, maxImages, maxSteps, maxWork, maxUpload } =
     settingRanges;
   const { maxJobs, maxJobImages, keepJobs, jobStorage } = settingRanges;
@@ -196,8 +196,13 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
       `${TUNE_HELP}; variants round differently, so a seed's image is bit-identical only with the same choices`,
       TUNE_OPTIONS,
     )
-    .notes(NOTES)
-    .read<ServeFlags>(args);
+    .settingsFile({ name: "serve" })
+    .notes(NOTES);
+}
+
+/** Reads the command line. */
+export function readServeFlags(args: readonly string[]): ServeFlags {
+  return serveCommand().read<ServeFlags>(args);
 }
 
 /** A name or an IP address; brackets around IPv6 are optional. */

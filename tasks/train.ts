@@ -19,6 +19,7 @@ import { framingOf } from "../lib/data/image_options.ts";
 import { UNET_WEIGHTS } from "../lib/files/pipeline_files.ts";
 import { exists } from "../lib/files/durable.ts";
 import { lockDirectory } from "../lib/files/directory_lock.ts";
+import { imageSize } from "../lib/model/config.ts";
 import { checkPrecision, prepareMatrices } from "../lib/model/precision.ts";
 import { commandLine } from "../lib/program.ts";
 import { initialSettings, readInitialModel } from "../lib/train/initial_model.ts";
@@ -28,7 +29,14 @@ import {
   DATA_SHEET,
   type RunData,
 } from "../lib/train/run_directory.ts";
-import { AUTO_SOFTWARE_LIMIT, resolveSettings, type SettingsOptions } from "../lib/train/settings.ts";
+import type { GridSettings } from "../lib/train/options.ts";
+import {
+  AUTO_SOFTWARE_LIMIT,
+  type DataShape,
+  resolveSettings,
+  type SettingsOptions,
+  type TrainSettings,
+} from "../lib/train/settings.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { continueOnBackend } from "../terminal/backend.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
@@ -38,6 +46,7 @@ import { checkWritable, drawOrWarn, isNewer, type Picture, warn } from "../termi
 import { TaskProfile } from "./profile.ts";
 import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
 import { drawDataSheet } from "./data_sheet.ts";
+import { effectiveSettings } from "./effective_settings.ts";
 import { imageOptionsIn } from "./data_flags.ts";
 import { checkResumedImages, chooseData, frameOf, readData } from "./run_data.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pictures.ts";
@@ -71,16 +80,8 @@ async function main(args: readonly string[]): Promise<number> {
   const gpu = await openTaskGpu();
   let made: string | undefined;
   try {
-    // Errors that can be found without the data are reported before 139 MB are fetched.
-    if (flags.data !== undefined) {
-      await checkOutsideData(resume ? "--resume" : "--out", given ?? RUNS, flags.data);
-    }
-    if (given !== undefined) {
-      await checkRunDirectory(given, resume);
-      await checkWritable(resume ? "--resume" : "--out", given, true);
-    } else await checkWritable("--out", RUNS, true);
-    if (flags.tensorboard !== undefined) await checkWritable("--tensorboard", flags.tensorboard, true);
-    const { recorded, frame } = await checkSettings(
+    if (!flags.printSettings) await checkPlaces(flags, given, resume);
+    const { recorded, frame, resolved, grids, shape } = await checkSettings(
       gpu,
       settings,
       { init, resumed: resume ? given : undefined, images: imageOptionsIn(flags) },
@@ -88,6 +89,17 @@ async function main(args: readonly string[]): Promise<number> {
     );
     if (recorded) checkResumedImages(flags, recorded);
     const { path, ...options } = await chooseData(flags, recorded);
+    if (flags.printSettings) {
+      const { adapter } = gpu;
+      const run = {
+        ...{ adapter, settings: resolved, shape },
+        ...path === undefined ? {} : { data: { ...frame, ...options, path } },
+        ...resume && given !== undefined ? { resumed: { directory: given, grids: grids ?? {} } } : {},
+      };
+      const text = flags.printSettings((sourceOf) => effectiveSettings(flags, sourceOf, run));
+      standardOutput().write(text);
+      return 0;
+    }
     const auto = (flags.preset ?? "auto") === "auto" && !flags.config && !flags.init && !resume;
     const profile = await TaskProfile.create(gpu, flags.profile);
     const data = await readData(
@@ -151,12 +163,29 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 /**
+ * Checks the directories of a run: errors that can be found without the data are reported before 139 MB are fetched.
+ *
+ * @param given directory of the run, if one is named
+ */
+async function checkPlaces(flags: Flags, given: string | undefined, resume: boolean): Promise<void> {
+  if (flags.data !== undefined) {
+    await checkOutsideData(resume ? "--resume" : "--out", given ?? RUNS, flags.data);
+  }
+  if (given !== undefined) {
+    await checkRunDirectory(given, resume);
+    await checkWritable(resume ? "--resume" : "--out", given, true);
+  } else await checkWritable("--out", RUNS, true);
+  if (flags.tensorboard !== undefined) await checkWritable("--tensorboard", flags.tensorboard, true);
+}
+
+/**
  * Checks settings without the data, and matrix units before a precision is decided.
  *
  * @param origin `init`: directory of the model to start from; `resumed`: directory of the run to resume; `images`: how the
  *   images will be read, as far as it is given
  * @param onWarning called if matrix units fail their check
- * @returns `recorded`: the data set of the run to resume; `frame`: size and colours of the images, if a network determines them
+ * @returns `resolved`: all settings; `recorded` and `grids`: the data set and the settings of sample grids of the run to resume; `frame`:
+ *   size and colours of the images, if a network determines them; `shape`: what is known of the images
  * @throws {ConfigError} for a setting out of range, one that cannot change on resume, or an unsupported precision
  * @throws {CheckpointError} if the run cannot be resumed on this device, or the initial model cannot be read
  * @throws {TrainingError} if another process uses the run
@@ -170,12 +199,14 @@ export async function checkSettings(
     readonly images?: ImageFileOptions;
   },
   onWarning: (message: string) => void,
-): Promise<{ readonly recorded?: RunData; readonly frame: ImageFileOptions }> {
+): Promise<CheckedSettings> {
   await prepareMatrices(gpu, settings.precision, onWarning);
   if (resumed !== undefined) {
     // train() takes the lock for the whole run; this reports a run in use before the data is read.
     (await lockDirectory(resumed)).release();
-    return { recorded: await checkResumedSettings(resumed, settings, gpu.adapter), frame: {} };
+    const { data, settings: resolved, grids } = await checkResumedSettings(resumed, settings, gpu.adapter);
+    const [height, width] = imageSize(resolved.model);
+    return { resolved, recorded: data, grids, frame: {}, shape: { height, width } };
   }
   // Its warnings come with the run.
   const initial = init === undefined ? undefined : await readInitialModel(init, () => {});
@@ -183,9 +214,18 @@ export async function checkSettings(
   const frame = network ? frameOf(network) : {};
   const data = { ...framingOf({ ...frame, ...images }), classes: 10 };
   const given = initial ? initialSettings(settings, initial, data) : settings;
-  const { precision } = resolveSettings(given, gpu.adapter, data);
-  checkPrecision(gpu.adapter, precision);
-  return { frame };
+  const resolved = resolveSettings(given, gpu.adapter, data);
+  checkPrecision(gpu.adapter, resolved.precision);
+  return { resolved, frame, shape: data };
+}
+
+/** Settings that were checked without the images. */
+interface CheckedSettings {
+  readonly resolved: TrainSettings;
+  readonly recorded?: RunData;
+  readonly grids?: GridSettings;
+  readonly frame: ImageFileOptions;
+  readonly shape: Pick<DataShape, "height" | "width">;
 }
 
 /**

@@ -37,7 +37,8 @@ interface Flags extends DataFlags {
 
 const PRESET_NAMES = Object.keys(CLASSIFIER_PRESETS) as ClassifierPresetName[];
 
-function readFlags(args: readonly string[]): Flags {
+/** The command line of `deno task train:classifier`. */
+export function classifierCommand(): TaskCommand {
   const epochs = PRESET_NAMES.map((name) => `${CLASSIFIER_PRESETS[name].settings.epochs} for ${name}`).join(
     ", ",
   );
@@ -77,7 +78,7 @@ function readFlags(args: readonly string[]): Flags {
       default: "classifier",
     })
     .switch("--quiet", "print only errors")
-    .read<Flags>(args);
+    .settingsFile({ name: "train-classifier" });
 }
 
 /** Command line that trains the same classifier. */
@@ -89,7 +90,7 @@ function commandOf(preset: ClassifierPresetName, { epochs, batch, learningRate, 
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const flags = readFlags(args);
+  const flags = classifierCommand().read<Flags>(args);
   const report = createReporter({ mode: reporterMode(flags) });
   await checkWritable("--out", flags.out, true);
   const interruption = new Interruption(report);

@@ -14,18 +14,22 @@ import { decodeText } from "../lib/files/stand_in.ts";
 import type { Backend } from "../lib/gpu/backend.ts";
 import { commandLine } from "../lib/program.ts";
 import { pickGiven } from "../lib/train/setting.ts";
+import { settingsRules } from "../lib/train/settings_schema.ts";
 import { NETWORK_SETTINGS, TRAINING_SETTINGS } from "../lib/train/settings_table.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
 import { type FlagNames, TaskCommand } from "../terminal/cli.ts";
 import { path } from "../terminal/values.ts";
+import type { EffectiveSetting, PrintedForm } from "../terminal/printed_settings.ts";
 import { addSettingFlags, flagNames, readSettingFlags } from "../terminal/setting_flags.ts";
 import { addDataFlags, DATA_FLAG_NAMES, DATA_HELP, type DataFlags, imageOptionsIn } from "./data_flags.ts";
 import { PROFILE_FLAG } from "./profile.ts";
 
 /** Flags other than settings, and those of files: `config` of the setting `model`, `betasFile` of `betas`. */
 interface OtherFlags {
-  config?: string;
-  betasFile?: string;
+  /** Path of the network's configuration, or one of a settings file. */
+  config?: string | object;
+  /** Path of a list of betas, or one of a settings file, which may be null. */
+  betasFile?: string | readonly number[] | null;
   out?: string;
   init?: string;
   resume?: string | true;
@@ -33,9 +37,16 @@ interface OtherFlags {
   backend?: Backend;
   profile?: string | true;
   printSchema?: true;
+  /** Prints the settings in effect, if that is asked for, given what is known of them besides the flags. */
+  printSettings?: SettingsPrinter;
   quiet?: true;
   json?: true;
 }
+
+/** Text of the settings in effect of a run. */
+export type SettingsPrinter = (
+  effective: (sourceOf: (name: string) => string | undefined) => Record<string, EffectiveSetting | null>,
+) => string;
 
 /** Parsed command line. */
 export interface Flags
@@ -57,8 +68,8 @@ export const FLAG_OF: FlagNames = {
   tensorboard: "--tensorboard",
 };
 
-/** Reads the command line. */
-export function readFlags(args: readonly string[]): Flags {
+/** The command line of `deno task train`. */
+export function trainCommand(): TaskCommand {
   const command = new TaskCommand(
     "train",
     "Trains a class-conditional denoising diffusion model on CIFAR-10, or on your own images.",
@@ -83,6 +94,7 @@ export function readFlags(args: readonly string[]): Flags {
     .flag("--resume [DIR]", "resume a run; the result is bit-identical to an uninterrupted run", {
       value: path(),
       defaultText: "the newest under runs/",
+      form: null,
     })
     .flag(
       "--tensorboard <DIR>",
@@ -93,29 +105,47 @@ export function readFlags(args: readonly string[]): Flags {
   addSettingFlags(command.group("Training:"), TRAINING_SETTINGS);
   addSettingFlags(command.group("Sample grids during training:"), GRID_SETTINGS);
   addSettingFlags(command.group("Progress and kernels:"), PROCESS_SETTINGS);
-  const values = command
+  return command
     .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
     .flag("--profile [FILE]", PROFILE_FLAG, { value: path() })
     .group("Options:")
     .switch("--quiet", "print only errors", ["json"])
     .switch("--json", "print events as JSON lines")
-    .switch("--print-schema", "print the JSON Schema of all settings, and exit")
-    .read<OtherFlags & DataFlags & Record<string, unknown>>(args);
+    .settingsFile({ name: "train", rules: settingsRules(), printsItself: true })
+    .switch("--print-schema", "print the JSON Schema of all settings, and exit", [], null);
+}
+
+/** Reads the command line. */
+export function readFlags(args: readonly string[]): Flags {
+  const command = trainCommand();
+  const values = command.read<
+    & Omit<OtherFlags, "printSettings">
+    & DataFlags
+    & Record<string, unknown>
+    & { readonly printSettings?: PrintedForm | true }
+  >(args);
   const { betas, config, out, init, resume, tensorboard, backend, profile, printSchema, quiet, json } =
     values;
+  const { printSettings: form } = values;
+  const outInFile = command.inFile("out") as string | undefined;
   return {
     ...{
-      betasFile: betas as string | undefined,
+      betasFile: betas as Flags["betasFile"],
       config,
       out,
       init,
-      resume,
+      // A run that a settings file names is the one to resume.
+      resume: resume === true ? outInFile ?? true : resume,
       tensorboard,
       backend,
       profile,
       printSchema,
       quiet,
       json,
+    },
+    ...form === undefined ? {} : {
+      printSettings: (effective) =>
+        command.printedSettings(form, effective((name) => command.sourceOf(name))),
     },
     ...(values.data === undefined ? {} : { data: values.data }),
     ...imageOptionsIn(values),
@@ -130,8 +160,12 @@ export async function settingsOf(flags: Flags): Promise<SettingsOptions> {
   const { config, betasFile } = flags;
   return {
     ...given,
-    ...(config === undefined ? {} : { model: await readNetwork(config) }),
-    ...(betasFile === undefined ? {} : { betas: await readBetas(betasFile) }),
+    ...(config === undefined
+      ? {}
+      : { model: typeof config === "string" ? await readNetwork(config) : config as UNetConfig }),
+    ...(betasFile === undefined
+      ? {}
+      : { betas: typeof betasFile === "string" ? await readBetas(betasFile) : betasFile }),
   };
 }
 

@@ -13,25 +13,43 @@ import { ConfigError, DenoiseError } from "../lib/errors.ts";
 import { commandLine } from "../lib/program.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { complain, standardOutput } from "./output.ts";
-import type { Value } from "./values.ts";
+import { type FileEntryOptions, flagEntry, switchEntry, type SwitchForm } from "./file_entries.ts";
+import {
+  type EffectiveSetting,
+  PRINTED_FORMS,
+  type PrintedForm,
+  printedSettings,
+} from "./printed_settings.ts";
+import {
+  type FileEntry,
+  type FileSetting,
+  readSettingsFile,
+  settingsBeside,
+  SettingsError,
+} from "./settings_file.ts";
+import { schemaReference, settingsFileSchema } from "./settings_schema.ts";
+import { type JsonSchema, oneOf, path } from "./values.ts";
 
 /** Options of a flag with a value. */
-export interface FlagOptions<T> {
-  readonly value: Value<T>;
-  readonly default?: NoInfer<T>;
-  /** The flag may be repeated: its value is the list of all, in their order; undefined (or the default alone) without any. */
-  readonly many?: true;
+export interface FlagOptions<T> extends FileEntryOptions<T> {
   /** A command line without the flag is invalid. */
   readonly required?: true;
-  /** Shown instead of `default`, if the default depends on something; the flag's value is then undefined. */
-  readonly defaultText?: string;
-  /** Unit of the value, e.g. `images`. */
-  readonly unit?: string;
-  /** Last note in the help, e.g. `may change on resume`. */
-  readonly note?: string;
   /** Flags that cannot be combined with this one, by the names of their values. */
   readonly conflicts?: readonly string[];
 }
+
+/** A command's settings files. */
+export interface SettingsFileOptions {
+  /** Name of their schema in `schemas/`, without the extension. */
+  readonly name: string;
+  /** Rules between settings, for the schema. */
+  readonly rules?: readonly JsonSchema[];
+  /** The task itself prints the settings for `--print-settings`, since defaults depend on more than its flags. */
+  readonly printsItself?: true;
+}
+
+/** Settings of the file that the process was given, for messages about them. */
+let fileSettings: readonly FileSetting[] = [];
 
 /** Widest help in characters, for terminals and where there is none. */
 const HELP_WIDTH = 110;
@@ -53,6 +71,12 @@ export function helpWidth(
  */
 export class TaskCommand extends Command {
   readonly #repeatable = new Set<Option>();
+  readonly #entries: FileEntry[] = [];
+  readonly #flagsOnly = new Map<string, string>();
+  /** Flags that each flag cannot be combined with, all by the names of their values. */
+  readonly #conflicts = new Map<string, readonly string[]>();
+  #settingsFile: SettingsFileOptions | undefined;
+  #fileSettings: readonly FileSetting[] = [];
 
   /**
    * @param task the task's name
@@ -109,9 +133,14 @@ export class TaskCommand extends Command {
     };
     const option = new Option(flags, description + note).argParser<T | T[]>(many ? collect : value.parse);
     if (many) this.#repeatable.add(option);
-    if (conflicts) option.conflicts([...conflicts]);
+    if (conflicts) {
+      option.conflicts([...conflicts]);
+      this.#conflicts.set(option.attributeName(), conflicts);
+    }
     option.makeOptionMandatory(options.required ?? false);
     this.addOption(option);
+    if (options.form === null) this.#flagsOnly.set(option.attributeName(), `--${option.name()}`);
+    else this.#entries.push(flagEntry(option, description, options));
     // not set by the option, which would show it a second time in the help
     if (options.default !== undefined) {
       const value = many ? [options.default] : options.default;
@@ -120,9 +149,57 @@ export class TaskCommand extends Command {
     return this;
   }
 
-  /** Adds a flag without a value, false unless given. */
-  switch(flags: string, description: string, conflicts: readonly string[] = []): this {
-    return this.addOption(new Option(flags, description).conflicts([...conflicts]));
+  /**
+   * Adds a flag without a value, false unless given.
+   *
+   * @param conflicts as in {@linkcode FlagOptions}
+   * @param form in settings files, by default a boolean named like the flag; null for a flag that only a command line may have
+   */
+  switch(
+    flags: string,
+    description: string,
+    conflicts: readonly string[] = [],
+    form?: SwitchForm | null,
+  ): this {
+    const option = new Option(flags, description).conflicts([...conflicts]);
+    this.#conflicts.set(option.attributeName(), conflicts);
+    if (form === null) this.#flagsOnly.set(option.attributeName(), `--${option.name()}`);
+    else this.#entries.push(switchEntry(option, description, form));
+    return this.addOption(option);
+  }
+
+  /** Adds `--settings` and `--print-settings`: the other flags may then be given in a file, too, except those without a form there. */
+  settingsFile(options: SettingsFileOptions): this {
+    this.#settingsFile = options;
+    return this
+      .flag(
+        "--settings <FILE>",
+        `read settings from a JSON file (schema: schemas/${options.name}.json); flags replace them`,
+        {
+          value: path(),
+          form: null,
+        },
+      )
+      .flag(
+        "--print-settings [FORM]",
+        "print the settings in effect, and exit: json, as a file for --settings, or sources, where each is from",
+        { value: oneOf(PRINTED_FORMS), defaultText: "json", form: null },
+      );
+  }
+
+  /**
+   * JSON Schema of the command's settings files.
+   * @throws {Error} if it has none
+   */
+  settingsSchema(): Record<string, unknown> {
+    if (!this.#settingsFile) throw new Error(`${this.name()} has no settings files`);
+    const { name, rules = [] } = this.#settingsFile;
+    return settingsFileSchema({
+      ...{ name, rules },
+      command: this.name(),
+      description: this.description(),
+      entries: this.#entries,
+    });
   }
 
   override addOption(option: Option): this {
@@ -141,7 +218,8 @@ export class TaskCommand extends Command {
   }
 
   /**
-   * Parses `args`. Values are named like their flags, in camel case.
+   * Parses `args`, and reads the settings file that they name. Values are named like their flags, in camel case; a flag replaces what
+   * the file says of it, and of flags that it cannot be combined with.
    *
    * @param hint suggestion for a stray word that belongs to no flag
    */
@@ -153,8 +231,93 @@ export class TaskCommand extends Command {
       const suggestion = hint ? `\n(Did you mean ${hint(word)}?)` : "";
       this.error(`error: '${word}' belongs to no option${suggestion}`, { code: "denoise.strayWord" });
     }
-    return this.opts() as T;
+    fileSettings = [];
+    if (!this.#settingsFile) return this.opts() as T;
+    const { settings: file, printSettings, ...given } = this.opts<SettingsFlags>();
+    fileSettings = file === undefined ? [] : this.#readSettings(file);
+    if (printSettings !== undefined && !this.#settingsFile.printsItself) {
+      standardOutput().write(this.printedSettings(printSettings));
+      throw new CommanderError(0, "denoise.printedSettings", "settings printed");
+    }
+    const values = Object.fromEntries(
+      fileSettings.filter(({ value }) => value !== undefined).map((
+        { entry, value },
+      ) => [entry.attribute, value]),
+    );
+    return { ...given, ...values, ...this.#settingsFile.printsItself && { printSettings } } as T;
   }
+
+  /**
+   * The settings in effect, for `--print-settings`.
+   *
+   * @param form as it was given; true without one
+   * @param known settings that are known better, because they depend on more than the flags; null for one to leave out
+   */
+  printedSettings(
+    form: PrintedForm | true,
+    known: Readonly<Record<string, EffectiveSetting | null>> = {},
+  ): string {
+    const { name } = this.#settingsFile!; // only of a command with settings files
+    const settings = this.#entries.map((entry) =>
+      known[entry.key] === undefined ? this.#effective(entry) : known[entry.key]
+    );
+    return printedSettings(
+      form === true ? "json" : form,
+      settings.filter((one) => one !== null && one !== undefined),
+      schemaReference(name),
+    );
+  }
+
+  /**
+   * Where a setting is from: `flag`, a place in the settings file, or undefined for neither.
+   *
+   * @param key its name in settings files
+   */
+  sourceOf(key: string): string | undefined {
+    const attribute = this.#entries.find((entry) => entry.key === key)?.attribute;
+    if (attribute !== undefined && this.getOptionValueSource(attribute) === "cli") return "flag";
+    return fileSettings.find(({ entry }) => entry.key === key)?.place;
+  }
+
+  /** Flag's value of a setting in the file, also of one that flags replace. */
+  inFile(key: string): unknown {
+    return this.#fileSettings.find(({ entry }) => entry.key === key)?.value;
+  }
+
+  #effective(entry: FileEntry): EffectiveSetting {
+    const { key, attribute, defaultText } = entry;
+    const value = fileSettings.find((setting) => setting.entry === entry)?.value ??
+      this.getOptionValue(attribute);
+    return { key, json: entry.write(value), source: this.sourceOf(key) ?? "default", defaultText };
+  }
+
+  /** Reads a settings file, without what flags replace. */
+  #readSettings(file: string): FileSetting[] {
+    const all = readSettingsFile(file, {
+      command: this.name(),
+      entries: this.#entries,
+      flagsOnly: this.#flagsOnly,
+    });
+    const flags = this.options.map((option) => option.attributeName())
+      .filter((name) => this.getOptionValueSource(name) === "cli");
+    const conflict = (one: string, other: string) =>
+      [[one, other], [other, one]].some(([a, b]) => this.#conflicts.get(a!)?.includes(b!)); // pairs
+    this.#fileSettings = all;
+    return settingsBeside(flags, all, conflict);
+  }
+}
+
+/** Arguments that give the same settings as `args` without the settings file that was read with them. */
+export function argumentsWithoutFile(args: readonly string[]): string[] {
+  const flag = "--settings";
+  const own = args.filter((arg, i) => arg !== flag && args[i - 1] !== flag && !arg.startsWith(`${flag}=`));
+  return [...own, ...fileSettings.flatMap(({ entry, value }) => entry.words(value))];
+}
+
+/** Values of the flags of {@linkcode TaskCommand.settingsFile}. */
+interface SettingsFlags {
+  readonly settings?: string;
+  readonly printSettings?: PrintedForm | true;
 }
 
 /** Flags by the names of the library's options, e.g. `{ labelDropout: "--label-dropout" }`. */
@@ -175,6 +338,14 @@ export function inFlags(message: string, flags: FlagNames): string {
       const flag = flagOf(name);
       return flag === undefined ? whole : value === undefined ? flag : `${flag} ${value}`;
     });
+}
+
+/** Names the place in the settings file of the setting that a message begins with, if it is from there. */
+function inSettingsFile(message: string): string {
+  const [start, name] = /^(?:--)?([\w-]+)(?=: )/.exec(message) ?? [];
+  if (start === undefined) return message;
+  const setting = fileSettings.find(({ entry: { key, flag } }) => key === name || flag === start);
+  return setting ? `${setting.place}: ${setting.entry.key}${message.slice(start.length)}` : message;
 }
 
 /** Deno's error for paths in /dev, /proc or /sys, whatever the permissions to read or write. */
@@ -209,8 +380,8 @@ export function describeError(
 ): { exitCode: number; message?: string } {
   if (error instanceof CommanderError) return { exitCode: error.exitCode === 0 ? 0 : 2 };
   if (error instanceof DenoiseError || error instanceof Deno.errors.NotCapable) {
-    const exitCode = error instanceof ConfigError ? 2 : 1;
-    return { exitCode, message: `error: ${explainGuarded(inFlags(error.message, flags))}` };
+    const exitCode = error instanceof ConfigError || error instanceof SettingsError ? 2 : 1;
+    return { exitCode, message: `error: ${explainGuarded(inSettingsFile(inFlags(error.message, flags)))}` };
   }
   return { exitCode: 1, message: error instanceof Error ? error.stack ?? String(error) : `error: ${error}` };
 }

@@ -11,19 +11,27 @@ import {
   type Settings,
   usualFlag,
 } from "../lib/train/setting.ts";
+import { propertySchemas } from "../lib/train/settings_schema.ts";
 import type { FlagNames, TaskCommand } from "./cli.ts";
-import { integer, number, numbers, oneOf, path, type Value } from "./values.ts";
+import type { FileForm } from "./file_entries.ts";
+import { integer, type JsonSchema, number, numbers, oneOf, path, type Value } from "./values.ts";
 
 /** Help note for settings that may change on resume. */
 const RESUMABLE = "may change on resume";
 
 /** Adds a flag for each setting in a table. */
 export function addSettingFlags(command: TaskCommand, table: Settings): TaskCommand {
+  const schemas = propertySchemas(table);
   for (const [name, setting] of Object.entries(table)) {
     const flag = flagOf(name, setting);
+    const { [name]: schema } = schemas;
     if (setting.kind === "boolean") {
       const help = setting.default ? setting.off : setting.help;
-      command.switch(flag, setting.resumable ? `${help} (${RESUMABLE})` : help);
+      command.switch(flag, setting.resumable ? `${help} (${RESUMABLE})` : help, [], {
+        key: name,
+        schema: schema!, // of the same table
+        on: !setting.default,
+      });
       continue;
     }
     const { help, unit, resumable, conflicts = [] } = setting;
@@ -33,6 +41,7 @@ export function addSettingFlags(command: TaskCommand, table: Settings): TaskComm
       defaultText: describeDefault(setting),
       note: resumable && RESUMABLE,
       conflicts: conflicts.map((other) => attributeOf(other, table[other]!)), // settings of the same table
+      form: { key: name, ...formOf(setting, schema!) }, // of the same table
     });
   }
   return command;
@@ -51,10 +60,37 @@ export function readSettingFlags<Options>(
   for (const [name, setting] of Object.entries(table)) {
     const value = values[attributeOf(name, setting)];
     if (value === undefined || isFile(setting)) continue;
-    given[name] = setting.kind === "boolean" ? !setting.default : value;
-    if (setting.clears !== undefined) given[setting.clears] = null;
+    given[name] = setting.kind === "boolean" ? settingOf(name, setting, value) : value;
+    if (setting.clears !== undefined && value !== null) given[setting.clears] = null;
   }
   return given as Options;
+}
+
+/** A boolean setting by its flag's value, of which `--no-…` gives false, and a settings file either. */
+function settingOf(name: string, setting: BooleanSetting, value: unknown): boolean {
+  const given = value === !new Option(flagOf(name, setting)).negate;
+  return given ? !setting.default : setting.default;
+}
+
+/** Schema of a setting in a settings file, where those that are files on a command line may be written out. */
+function formOf(setting: Setting, schema: JsonSchema): Omit<FileForm, "key"> {
+  const { type, items, minItems, maxItems, description, ...rest } = schema;
+  if (!isFile(setting)) {
+    return { schema, ...[type].flat().includes("null") && { literal: { type: "null" } } };
+  }
+  const literals = [type].flat().map((type): JsonSchema =>
+    type === "array" ? { type, items, minItems, maxItems } : { type }
+  );
+  const text = { type: "string", minLength: 1, description: "Path of a JSON file" };
+  return {
+    schema: {
+      description: `${description}; or the path of a JSON file with it`,
+      anyOf: [...literals, text],
+      ...rest,
+    },
+    literal: { anyOf: literals },
+    allowed: `the path of a JSON file, or ${setting.kind === "object" ? "an object" : "a list of numbers"}`,
+  };
 }
 
 /** Flags of a table by the names of their settings, except negated ones (`--no-flip`). */

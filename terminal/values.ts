@@ -171,12 +171,25 @@ export function fromJson<T>(value: Value<T>, json: unknown, folder: string): T {
   return value.parse(text);
 }
 
+/**
+ * JSON of a value, which {@linkcode fromJson} reads.
+ *
+ * @param folder from which relative paths are taken; they stay as they are without one
+ */
+export function toJson<T>(value: Value<T>, of: T, folder?: string): unknown {
+  const json = value.toJson ? value.toJson(of) : of;
+  const inFolder = (one: unknown) =>
+    folder !== undefined && typeof one === "string" ? value.inFolder?.(one, folder) ?? one : one;
+  return Array.isArray(json) ? json.map(inFolder) : inFolder(json);
+}
+
 /** True if JSON has the types that a schema names; its other keywords are left to the parser of the value. */
-function fitsTypes({ type, items, anyOf }: JsonSchema, json: unknown): boolean {
+export function fitsTypes({ type, items, anyOf }: JsonSchema, json: unknown): boolean {
   if (Array.isArray(anyOf)) return anyOf.some((schema: JsonSchema) => fitsTypes(schema, json));
   if (Array.isArray(json)) {
     return type === "array" && json.every((item) => fitsTypes(items as JsonSchema, item));
   }
+  if (json === null) return type === "null";
   return type === typeof json || (type === "integer" && typeof json === "number");
 }
 

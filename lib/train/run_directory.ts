@@ -15,7 +15,8 @@ import type { AdapterDescription } from "../gpu/device.ts";
 import { METRICS } from "./metrics.ts";
 import { checkResumedPrecision } from "./run_precision.ts";
 import { RUN_TUNING } from "./run_tuning.ts";
-import { resumeSettings, type SettingsOptions } from "./settings.ts";
+import type { GridSettings } from "./options.ts";
+import { resumeSettings, type SettingsOptions, type TrainSettings } from "./settings.ts";
 import type { SplitSettings } from "./run_plan.ts";
 import { readTrainer } from "./state.ts";
 
@@ -75,11 +76,21 @@ export async function checkRunDirectory(out: string, resume: boolean): Promise<v
 /** The data set of a run, as recorded in its checkpoints. */
 export type RunData = Pick<ImageDataset, "name" | "digest" | "source" | "imageOptions">;
 
+/** A run to resume. */
+export interface ResumedRun {
+  /** The data set that it was started with. */
+  readonly data: RunData;
+  /** Its settings, with the changes that are given. */
+  readonly settings: TrainSettings;
+  /** Its settings of sample grids. */
+  readonly grids: GridSettings;
+}
+
 /**
  * Checks settings given on resume against the run's newest readable checkpoint and the adapter, without reading images or
  * weights.
  *
- * @returns the data set that the run was started with
+ * @returns the run at that checkpoint
  * @throws {ConfigError} naming a setting that is out of range, or cannot change on resume
  * @throws {CheckpointError} if no checkpoint can be read, with each reason, or the adapter lacks the run's precision
  */
@@ -87,7 +98,7 @@ export async function checkResumedSettings(
   out: string,
   given: SettingsOptions,
   adapter: AdapterDescription,
-): Promise<RunData> {
+): Promise<ResumedRun> {
   const reasons: string[] = [];
   for (const { step, path } of await listCheckpoints(out)) {
     const file = join(path, TRAINER);
@@ -102,7 +113,7 @@ export async function checkResumedSettings(
     const { settings, storedPrecision } = trainer;
     const resumed = { settings: resumeSettings(settings, given), storedPrecision };
     checkResumedPrecision(out, adapter, resumed, given);
-    return dataOf(trainer);
+    return { data: dataOf(trainer), settings: resumed.settings, grids: trainer.grids };
   }
   throw noneUsable(reasons);
 }

@@ -245,7 +245,7 @@ function inRange({ min, max, aboveMin, belowMax }: Range, value: unknown): boole
 }
 
 /** Allowed values in words, e.g. `a whole number from 1 to 4096`; for a removed choice, what replaces it. */
-function describeAllowed(setting: Setting, value: unknown): string {
+export function describeAllowed(setting: Setting, value: unknown): string {
   switch (setting.kind) {
     case "whole":
       return `a whole number ${describeRange(setting)}`;

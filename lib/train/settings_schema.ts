@@ -6,6 +6,7 @@
 import { PRESETS } from "../model/presets.ts";
 import { ALL_SETTINGS } from "./options.ts";
 import {
+  describeAllowed,
   describeDefault,
   hasAdapters,
   hasPresets,
@@ -41,8 +42,13 @@ export function settingsSchema(): Record<string, unknown> {
     type: "object",
     properties: propertySchemas(ALL_SETTINGS),
     additionalProperties: false,
-    allOf: [...presetSchemas(ALL_SETTINGS), MUST_END],
+    allOf: settingsRules(),
   };
+}
+
+/** Conditional schemas of all settings: the defaults of each preset, and that a run must end. */
+export function settingsRules(): Record<string, unknown>[] {
+  return [...presetSchemas(ALL_SETTINGS), MUST_END];
 }
 
 /** Schema of each setting in a table. */
@@ -69,7 +75,7 @@ function propertySchema(setting: Setting): Record<string, unknown> {
   const constant = value !== undefined && typeof value !== "function" &&
     !hasPresets(value) && !hasAdapters(value);
   return {
-    description: describe(setting, constant),
+    description: describe(setting),
     ...typeSchema(setting),
     ...(constant ? { default: value } : {}),
   };
@@ -102,13 +108,15 @@ function rangeSchema({ min, max, aboveMin, belowMax }: Range): Record<string, nu
   };
 }
 
-/** The help text, with what a schema's keywords cannot express. */
-function describe(setting: Setting, constant: boolean): string {
-  const { help, unit, defaultText } = setting;
+/** The help text, with unit, range and default, of which editors show only what the description says. */
+function describe(setting: Setting): string {
+  const { help, unit, default: value, defaultText } = setting;
+  const isNumber = setting.kind === "whole" || setting.kind === "number";
   const notes = [
     ...(unit === undefined ? [] : [`in ${unit}`]),
+    ...(isNumber ? [describeAllowed(setting, undefined)] : []),
     ...("null" in setting && setting.null !== undefined ? [`null: ${setting.null}`] : []),
-    ...(constant && defaultText === undefined ? [] : [`default: ${describeDefault(setting)}`]),
+    ...(value === null && defaultText === undefined ? [] : [`default: ${describeDefault(setting)}`]),
   ];
   const sentence = help.charAt(0).toUpperCase() + help.slice(1);
   return notes.length === 0 ? sentence : `${sentence} (${notes.join("; ")})`;

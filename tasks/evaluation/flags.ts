@@ -47,12 +47,8 @@ Distances are in the features of the project's classifier: compare them with eac
 papers, for which there is --inception. They depend on the number of images: compare models at the same --images. Test images \
 show how good a score can be. Ctrl-C keeps what is done so far; the same command goes on from there.`;
 
-/**
- * Reads the command line.
- *
- * @throws {ConfigError} for a flag that changes nothing beside the others
- */
-export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
+/** The command line of `deno task evaluate`. */
+export function evaluateCommand(): TaskCommand {
   const command = new TaskCommand(
     "evaluate",
     "Measures a model's likelihood, and how good and how varied its samples are.",
@@ -84,7 +80,7 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
     );
   addSamplerFlags(command)
     .flag("--seed <N>", "random seed: sample i (from 0) has seed N + i", { value: integer(0), default: 0 });
-  const flags = addReferenceFlags(
+  return addReferenceFlags(
     command,
     "images to compare with, and test images, else those that the run left for validation",
     {
@@ -120,8 +116,17 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
     .flag("--precision <TYPE>", PRECISION_HELP, PRECISION_OPTIONS)
     .flag("--tune <WHEN>", TUNE_HELP, TUNE_OPTIONS)
     .switch("--quiet", "print only errors")
-    .notes(NOTES)
-    .read<EvaluateFlags>(args);
+    .settingsFile({ name: "evaluate" })
+    .notes(NOTES);
+}
+
+/**
+ * Reads the command line.
+ *
+ * @throws {ConfigError} for a flag that changes nothing beside the others
+ */
+export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
+  const flags = evaluateCommand().read<EvaluateFlags>(args);
   const { inception, preprocessing, likelihoodImages, terms } = flags;
   if (preprocessing !== undefined && inception === undefined) {
     throw new ConfigError("--preprocessing", preprocessing, "no value without --inception");

@@ -82,8 +82,8 @@ export const SAMPLERS: Value<SamplerChoice[]> = {
     }),
 };
 
-/** Reads the command line of `deno task quality samplers`. */
-export function readSamplersFlags(args: readonly string[]): SamplersFlags {
+/** The command line of `deno task quality samplers`. */
+export function samplersCommand(): TaskCommand {
   const command = new TaskCommand(
     "quality samplers",
     "Compares samplers at equal numbers of network evaluations; docs/quality.md is made from its file.",
@@ -141,12 +141,17 @@ export function readSamplersFlags(args: readonly string[]): SamplersFlags {
       default: "bench/results/quality/samplers.json",
     })
     .switch("--quiet", "print only errors")
-    .notes(NOTES)
-    .read<SamplersFlags>(args);
+    .settingsFile({ name: "quality-samplers" })
+    .notes(NOTES);
 }
 
-/** Reads the command line of `deno task quality recipes`. */
-export function readRecipesFlags(args: readonly string[]): RecipesFlags {
+/** Reads the command line of `deno task quality samplers`. */
+export function readSamplersFlags(args: readonly string[]): SamplersFlags {
+  return samplersCommand().read<SamplersFlags>(args);
+}
+
+/** The command line of `deno task quality recipes`. */
+export function recipesCommand(): TaskCommand {
   const command = new TaskCommand(
     "quality recipes",
     "Trains a preset with several objectives at equal compute and compares the models; docs/quality.md is made from its file.",
@@ -196,7 +201,12 @@ export function readRecipesFlags(args: readonly string[]): RecipesFlags {
       default: "bench/results/quality/recipes.json",
     })
     .switch("--quiet", "print only errors")
-    .read<RecipesFlags>(args);
+    .settingsFile({ name: "quality-recipes" });
+}
+
+/** Reads the command line of `deno task quality recipes`. */
+export function readRecipesFlags(args: readonly string[]): RecipesFlags {
+  return recipesCommand().read<RecipesFlags>(args);
 }
 
 /** Flags by the names of the options they set. */

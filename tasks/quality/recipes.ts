@@ -16,6 +16,7 @@ import { ConfigError } from "../../lib/errors.ts";
 import { listCheckpoints } from "../../lib/files/checkpoint.ts";
 import type { ObjectiveSettings } from "../../lib/train/objective_settings.ts";
 import { checkResumedSettings } from "../../lib/train/run_directory.ts";
+import { argumentsWithoutFile } from "../../terminal/cli.ts";
 import { openTaskGpu } from "../../terminal/gpu.ts";
 import { Interruption } from "../../terminal/interruption.ts";
 import { standardOutput } from "../../terminal/output.ts";
@@ -124,7 +125,7 @@ async function compare(parts: Parts, args: readonly string[]): Promise<void> {
   const fixed = { ...known, sampling: { guidance, evaluations } };
   // All rows are made anew, so that earlier commands made none of them.
   const replaced = present && { ...present, commands: [] };
-  const command = ["deno", "task", "quality", "recipes", ...args];
+  const command = ["deno", "task", "quality", "recipes", ...argumentsWithoutFile(args)];
   const table: RecipeTable = {
     ...tableHead({ gpu, out, command, fixed, present: replaced }),
     recipes,
@@ -149,7 +150,7 @@ async function trainRecipe(
   const given = { ...settings, preset, model, steps, batch, seed };
   const [newest] = await listCheckpoints(out);
   if (newest) {
-    const { digest } = await checkResumedSettings(out, given, gpu.adapter);
+    const { data: { digest } } = await checkResumedSettings(out, given, gpu.adapter);
     const other = digest !== data.digest
       ? "was trained on other images"
       : newest.step > steps

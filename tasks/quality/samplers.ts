@@ -18,6 +18,7 @@ import { withError } from "../../bench/quality_page.ts";
 import { Classifier } from "../../lib/evaluation/classifier/classifier.ts";
 import { writeDurable } from "../../lib/files/durable.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
+import { argumentsWithoutFile } from "../../terminal/cli.ts";
 import { openTaskGpu } from "../../terminal/gpu.ts";
 import { Interruption } from "../../terminal/interruption.ts";
 import { standardOutput } from "../../terminal/output.ts";
@@ -97,7 +98,7 @@ async function openTable(
     model: { path: shownPath(model.path), digest: await digestOfModel(model.path) },
   };
   const present = await readSamplerTable(out);
-  const command = ["deno", "task", "quality", "samplers", ...args];
+  const command = ["deno", "task", "quality", "samplers", ...argumentsWithoutFile(args)];
   return {
     ...{ solution: null, cells: [], testImages: [], times: [], ...present },
     ...tableHead({ gpu, out, command, fixed, present }),

@@ -88,6 +88,8 @@ async function prepare(directory: string): Promise<void> {
     join(directory, "mask.png"),
     await makePng(40, 32, (x) => x < 20 ? [0, 0, 0] : [255, 255, 255]),
   );
+  const [settings] = (await blocksOf("docs/training.md")).filter(({ language }) => language === "json");
+  await Deno.writeTextFile(join(directory, "pets.json"), settings.code);
   for (const [name, blue] of [["cat", 0], ["dog", 200]] as const) {
     await Deno.mkdir(join(directory, "pets", name), { recursive: true });
     for (let i = 0; i < 10; i++) {

@@ -1,9 +1,15 @@
 /** The files that are published: all that the package needs, and nothing else. */
 import assert from "node:assert/strict";
+import { COMMANDS } from "../../tasks/commands.ts";
+import { SETTINGS_COMMANDS } from "../../tasks/settings_commands.ts";
 import { neededModules, projectFile, tryPublishing } from "../support/package.ts";
 
 /** Most bytes of all files: a limit of JSR's. */
 const MOST_BYTES = 20e6;
+
+/** Schemas of the settings files of the package's commands, for editors. */
+const SCHEMAS = Object.keys(COMMANDS).map((name) => name.replace(":", "-"))
+  .filter((name) => Object.hasOwn(SETTINGS_COMMANDS, name)).map((name) => `schemas/${name}.json`);
 
 /** Files for readers. */
 const FOR_READERS = ["CHANGELOG.md", "LICENSE", "README.md"];
@@ -11,7 +17,7 @@ const FOR_READERS = ["CHANGELOG.md", "LICENSE", "README.md"];
 const { output, files } = await tryPublishing();
 
 Deno.test("all modules that the entry points load are published, and no others", async () => {
-  const needed = new Set([...(await neededModules()).keys(), ...FOR_READERS]);
+  const needed = new Set([...(await neededModules()).keys(), ...FOR_READERS, ...SCHEMAS]);
   assert.deepEqual(files.filter((path) => !needed.has(path)), [], "not needed: exclude it in deno.json");
   assert.deepEqual(
     [...needed].filter((path) => !files.includes(path)),

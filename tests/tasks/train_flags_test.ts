@@ -87,7 +87,11 @@ Deno.test("the settings that the training guide names have these flags", async (
     "--help",
     "--data",
     "--init",
+    "--out",
+    "--resume",
     "--print-schema",
+    "--print-settings",
+    "--settings",
     "--backend",
     ...Object.values(DATA_FLAG_NAMES),
   ];
@@ -247,7 +251,47 @@ Deno.test("every setting has a flag, and the flag sets it", async () => {
       const other = name === "epochs" ? { steps: null } : name === "steps" ? { epochs: null } : {};
       assert.deepEqual(given, { [name]: value, ...other });
       assert.equal(FLAG_OF[name], value === false ? undefined : args[0]);
+      assert.deepEqual(await inFile(directory, { [name]: value }), given, `${name} in a settings file`);
     }
+  });
+});
+
+/** Settings of a settings file, beside flags. */
+async function inFile(directory: string, settings: object, ...args: string[]): Promise<object> {
+  const path = join(directory, "settings.json");
+  await Deno.writeTextFile(path, JSON.stringify(settings));
+  const flags = readFlags(["--settings", path, ...args]);
+  return { ...await settingsOf(flags), ...otherSettingsOf(flags) };
+}
+
+Deno.test("a settings file may say the opposite of a flag, null, and the path of what is a file", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const given = { flip: true, conditional: true, stratified: false, limit: null, gamma: null };
+    assert.deepEqual(await inFile(directory, given), given);
+    assert.deepEqual(await inFile(directory, { epochs: null, steps: 9 }), { epochs: null, steps: 9 });
+    assert.deepEqual(await inFile(directory, { epochs: 9, steps: null }), { epochs: 9, steps: null });
+    await Deno.writeTextFile(join(directory, "betas.json"), "[0.1, 0.2]");
+    assert.deepEqual(await inFile(directory, { betas: "betas.json" }), { betas: [0.1, 0.2] });
+    assert.deepEqual(await inFile(directory, { betas: null }), { betas: null });
+  });
+});
+
+Deno.test("flags replace what a settings file says, also of settings that exclude each other", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const file = { preset: "ddpm", lr: 0.1, epochs: 9, flip: true, out: "runs/birds", json: true };
+    assert.deepEqual(await inFile(directory, file, "--steps", "3", "--lr", "0.2", "--no-flip"), {
+      ...{ preset: "ddpm", lr: 0.2, epochs: null, steps: 3, flip: false },
+    });
+    const network = join(directory, "network.json");
+    await Deno.writeTextFile(network, JSON.stringify(unetConfigToJson(microNetwork())));
+    const { preset, model } = await inFile(directory, file, "--config", network) as Record<string, unknown>;
+    assert.deepEqual([preset, model], [undefined, microNetwork()]);
+    const path = join(directory, "settings.json");
+    const resumed = readFlags(["--settings", path, "--resume", "--quiet"]);
+    assert.deepEqual([resumed.out, resumed.resume], [undefined, join(directory, "runs/birds")]);
+    assert.deepEqual([resumed.quiet, resumed.json], [true, undefined]);
+    assert.equal(readFlags(["--settings", path, "--resume", "runs/a"]).resume, "runs/a");
+    assert.equal(readFlags(["--settings", path]).out, join(directory, "runs/birds"));
   });
 });
 

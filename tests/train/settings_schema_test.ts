@@ -89,22 +89,24 @@ Deno.test("the schema has each setting, its sentence and its default, for each p
 Deno.test("the schema of any table follows from its entries", () => {
   assert.deepEqual(propertySchemas(MADE_UP), {
     layers: {
-      description: "Depth of it (in layers; default: tiny 2, small 3, small-64 3, small-128 3, ddpm 4)",
+      description:
+        "Depth of it (in layers; a whole number from 1 to 8; default: tiny 2, small 3, small-64 3, small-128 3, ddpm 4)",
       type: "integer",
       minimum: 1,
       maximum: 8,
     },
     ratio: {
-      description: "Share that is kept (default: 1; 0.5 on a software adapter)",
+      description:
+        "Share that is kept (a number above 0 and at most 1; default: 1; 0.5 on a software adapter)",
       type: "number",
       exclusiveMinimum: 0,
       maximum: 1,
     },
     name: { description: "Which of them (default: the fastest)", type: "string", enum: ["a", "b", "c"] },
-    fast: { description: "Hurry", type: "boolean", default: false },
-    safe: { description: "Take care", type: "boolean", default: true },
+    fast: { description: "Hurry (default: false)", type: "boolean", default: false },
+    safe: { description: "Take care (default: true)", type: "boolean", default: true },
     most: {
-      description: "End of it (null: no limit)",
+      description: "End of it (a number of at least 0; null: no limit)",
       type: ["number", "null"],
       minimum: 0,
       default: null,
