@@ -116,6 +116,11 @@ const particular: readonly (keyof SamplerSettings)[] = [
   "churnNoise",
 ];
 
+/** Samplers that take a setting. */
+export function samplersTaking(setting: keyof SamplerSettings): readonly SamplerName[] {
+  return samplerNames.filter((name) => samplers[name].options.includes(setting));
+}
+
 /** The settings of a sampler that are given, without other fields. */
 export function givenSettings(of: SamplerSettings): SamplerSettings {
   const names: readonly (keyof SamplerSettings)[] = ["spacing", ...particular];
@@ -134,7 +139,7 @@ export function checkSampler(sampler: SamplerName, options: SamplerSettings = {}
   }
   for (const name of particular) {
     if (options[name] === undefined || samplers[sampler].options.includes(name)) continue;
-    const taking = samplerNames.filter((other) => samplers[other].options.includes(name)).join(", ");
+    const taking = samplersTaking(name).join(", ");
     throw new ConfigError(name, options[name], `no value with sampler ${sampler}, only with ${taking}`);
   }
 }

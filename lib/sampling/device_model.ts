@@ -50,12 +50,14 @@ export class DeviceModel {
   readonly network: LoadedNetwork;
   /** Name of the model that guides this one; undefined without autoguidance. */
   readonly guide: string | undefined;
+  /** SHA-256 of its weights. */
+  readonly guideDigest: string | undefined;
   readonly #scope: ResourceScope;
   readonly #tuning: Tuning;
   readonly #options: ModelOptions;
 
   private constructor(
-    parts: Pick<DeviceModel, "gpu" | "facts" | "network" | "guide">,
+    parts: Pick<DeviceModel, "gpu" | "facts" | "network" | "guide" | "guideDigest">,
     scope: ResourceScope,
     tuning: Tuning,
     options: ModelOptions,
@@ -64,6 +66,7 @@ export class DeviceModel {
     this.facts = parts.facts;
     this.network = parts.network;
     this.guide = parts.guide;
+    this.guideDigest = parts.guideDigest;
     this.#scope = scope;
     this.#tuning = tuning;
     this.#options = options;
@@ -101,7 +104,8 @@ export class DeviceModel {
       const guide = second &&
         { config: second.config, weights: scope.upload(second.flat, "weights of the guide").buffer };
       const network = { config, weights, precision, nullClass: hasNullClass(facts), guide };
-      return new DeviceModel({ gpu, facts, network, guide: second?.name }, scope, tuning, options);
+      const parts = { gpu, facts, network, guide: second?.name, guideDigest: second?.digest };
+      return new DeviceModel(parts, scope, tuning, options);
     });
   }
 

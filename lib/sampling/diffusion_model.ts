@@ -67,8 +67,12 @@ export class DiffusionModel {
   readonly name: string;
   /** Precision of the network. */
   readonly precision: Precision;
+  /** SHA-256 of the weights' names, shapes and values, in hexadecimal. */
+  readonly digest: string;
   /** Name of the model that guides this one; undefined without autoguidance. */
   readonly guide: string | undefined;
+  /** SHA-256 of its weights. */
+  readonly guideDigest: string | undefined;
   readonly #model: DeviceModel;
   readonly #draws: DrawQueue;
   readonly #batches: (RunningBatch | DenoisingPass)[] = [];
@@ -76,7 +80,7 @@ export class DiffusionModel {
 
   /** Use {@linkcode DDPM.load}, or in a browser {@linkcode DiffusionModel.fromFiles}. */
   protected constructor(model: DeviceModel) {
-    const { facts, network, guide } = model;
+    const { facts, network, guide, guideDigest } = model;
     this.config = facts.config;
     this.schedule = facts.schedule;
     this.sampling = facts.sampling;
@@ -84,7 +88,9 @@ export class DiffusionModel {
     this.path = facts.path;
     this.name = facts.name;
     this.precision = network.precision;
+    this.digest = facts.digest;
     this.guide = guide;
+    this.guideDigest = guideDigest;
     this.#model = model;
     this.#draws = new DrawQueue(model);
   }

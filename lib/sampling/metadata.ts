@@ -10,21 +10,29 @@ import { intervalText } from "./guidance_interval.ts";
 import { labelText } from "./class_choice.ts";
 import type { DrawPlan } from "./request.ts";
 
+/** Hexadecimal digits of a digest in the metadata: 64 bits, by which nobody takes a model for another. */
+const SHORT_DIGEST = 16;
+
 /** Model fields of the metadata. */
 export interface DrawnBy {
   /** Name of the model, not its path, which would disclose details of the machine when pictures are shared. */
   readonly model: string;
   readonly classes: readonly string[];
   readonly precision: Precision;
-  /** Name of the guiding model, if there is one. */
+  /** SHA-256 of its weights, which tells it from others of the same name. */
+  readonly digest: string;
+  /** Name and SHA-256 of the guiding model, if there is one. */
   readonly guide?: string;
+  readonly guideDigest?: string;
 }
 
 /** Fields of a model's metadata. */
 export function drawnBy(
-  { name, classes, precision, guide }: Omit<DrawnBy, "model"> & { readonly name: string },
+  { name, classes, precision, digest, guide, guideDigest }: Omit<DrawnBy, "model"> & {
+    readonly name: string;
+  },
 ): DrawnBy {
-  return { model: name, classes, precision, guide };
+  return { model: name, classes, precision, digest, guide, guideDigest };
 }
 
 /** Class of an image as text: a name, `none`, or a mixture. */
@@ -111,12 +119,16 @@ export function imageMetadata(plan: DrawPlan, by: DrawnBy, index: number): Image
   const { seed, sampler, steps } = plan;
   return {
     model: by.model,
+    model_digest: by.digest.slice(0, SHORT_DIGEST),
     class: className(plan, by, index),
     seed: seed + index,
     sampler,
     steps,
     ...samplerMetadata(plan),
     ...guidanceMetadata(plan, by),
+    ...(plan.guidance === 1 || by.guideDigest === undefined
+      ? {}
+      : { guide_digest: by.guideDigest.slice(0, SHORT_DIGEST) }),
     ...editMetadata(plan),
     ...(by.precision === "mixed" ? { precision: by.precision } : {}),
   };

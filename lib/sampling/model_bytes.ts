@@ -39,5 +39,5 @@ async function readModelFiles(
   const source = pathOf(UNET_WEIGHTS);
   const weights = new Map([[source, await decodeWeights(files.get(UNET_WEIGHTS)!, source)]]);
   const pipeline = await assemblePipeline(base, files, weights, pathOf);
-  return trainedModel(pipeline, base.slice(base.lastIndexOf("/") + 1), precision, onWarning);
+  return await trainedModel(pipeline, base.slice(base.lastIndexOf("/") + 1), precision, onWarning);
 }

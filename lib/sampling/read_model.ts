@@ -29,5 +29,5 @@ export async function readModel(
   { variant, onWarning = console.warn }: ReadModelOptions = {},
 ): Promise<TrainedModel> {
   const pipeline = await loadPipeline(directory, { variant, onWarning });
-  return trainedModel(pipeline, basename(resolve(pipeline.path)), precision, onWarning);
+  return await trainedModel(pipeline, basename(resolve(pipeline.path)), precision, onWarning);
 }

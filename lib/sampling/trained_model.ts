@@ -11,6 +11,7 @@ import { CheckpointError, ConfigError } from "../errors.ts";
 import type { Pipeline } from "../files/assemble.ts";
 import { type UNetConfig, unetConfigFromJson } from "../model/config.ts";
 import { unetParameters } from "../model/network.ts";
+import { modelDigest } from "./model_digest.ts";
 import { checkProcessTimes } from "./network_times.ts";
 import type { Precision } from "../model/precision.ts";
 
@@ -30,6 +31,8 @@ export interface TrainedModel {
   readonly path: string;
   /** Last part of it, which pictures tell without details of the machine. */
   readonly name: string;
+  /** SHA-256 of the weights. */
+  readonly digest: string;
   /** Weights in device layout (`ParameterTable`), for the requested precision. */
   readonly flat: Float32Array<ArrayBuffer>;
 }
@@ -46,12 +49,12 @@ type OnWarning = (message: string) => void;
  * @throws {CheckpointError} naming the file, and the tensor if one is affected
  * @throws {ConfigError} naming file and field, for an unsupported network or schedule
  */
-export function trainedModel(
+export async function trainedModel(
   pipeline: Pipeline,
   name: string,
   precision: Precision,
   onWarning: OnWarning,
-): TrainedModel {
+): Promise<TrainedModel> {
   const { tensors, path } = pipeline;
   const config = inFile(`${path}: config.json`, () => unetConfigFromJson(pipeline.unetConfig));
   const { schedule, sampling } = readSchedule(pipeline, onWarning);
@@ -59,8 +62,9 @@ export function trainedModel(
   const classes = readClasses(config, pipeline, onWarning);
   const table = unetParameters(config, precision);
   for (const [name, { data }] of tensors) requireFinite(data, `${path}: tensor ${JSON.stringify(name)}`);
-  const flat = table.toMemory(modernNames(tensors, path), path);
-  return { config, schedule, sampling, classes, path, name, flat };
+  const named = modernNames(tensors, path);
+  const flat = table.toMemory(named, path);
+  return { config, schedule, sampling, classes, path, name, flat, digest: await modelDigest(named) };
 }
 
 /** Prefixes a ConfigError with the file, so that its field is not taken for a command-line flag. */

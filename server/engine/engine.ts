@@ -19,6 +19,9 @@ export interface ServedModel extends ModelFacts {
   /** Training step of the checkpoint, if the directory is a run. */
   readonly step?: number;
   readonly parameters: number;
+  /** SHA-256 of its weights, and of those of its guide. */
+  readonly digest: string;
+  readonly guideDigest?: string;
   /** Size of an image in pixels. */
   readonly height: number;
   readonly width: number;

@@ -135,7 +135,7 @@ function factsOf(
   step: number | undefined,
   stepSeconds: number,
 ): ServedModel {
-  const { config, schedule, sampling, classes, path, adapter, precision, guide } = model;
+  const { config, schedule, sampling, classes, path, adapter, precision, digest, guide, guideDigest } = model;
   const [height, width] = imageSize(config);
   const name = basename(directory);
   return {
@@ -144,6 +144,8 @@ function factsOf(
     sampling,
     classes,
     guide,
+    digest,
+    guideDigest,
     id: step === undefined ? name : `${name}-step-${step}`,
     path,
     step,

@@ -12,6 +12,7 @@ import { askForToken, knownToken } from "./token.js";
  * @typedef {{
  *   class: string, count: number, steps: number, sampler: string, seed: number, guidance?: number,
  *   negative_class?: string, guidance_rescale?: number, guidance_interval?: string,
+ *   spacing?: string, eta?: number, variance?: string, churn?: number,
  *   edit?: import("./editor.js").Edit,
  * }} Wish a picture to start from is `edit`
  */

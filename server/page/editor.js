@@ -45,6 +45,14 @@ let choice = 0;
 /** Ends when the last choice has been read. */
 let reading = Promise.resolve();
 
+/** Takes a picture that was dropped elsewhere on the page; false if it does not. @type {(given: File) => Promise<boolean>} */
+let takeElsewhere = () => Promise.resolve(false);
+
+/** @param {typeof takeElsewhere} take */
+export function onDropElsewhere(take) {
+  takeElsewhere = take;
+}
+
 /**
  * @param {{ width: number, height: number }} ofModel size of its pictures
  * @param {number} most passes over each stretch of steps
@@ -144,14 +152,40 @@ function maskPng() {
   return pngOf(pixels);
 }
 
-/** @param {Blob | undefined} given */
-function open(given) {
+/** Strength and passes for the picture that is chosen next. @type {Pick<Edit, "strength" | "resamplings"> | undefined} */
+let expected;
+
+/**
+ * Sets strength and passes for the picture that is chosen next, or for the one that is there.
+ * @param {Pick<Edit, "strength" | "resamplings">} edit
+ */
+export function expectEdit(edit) {
+  expected = edit;
+  if (original) useExpected();
+  panel.open = true;
+  show();
+}
+
+function useExpected() {
+  if (!expected) return;
+  strength.value = String(expected.strength);
+  passes.value = String(expected.resamplings);
+  chosen = true;
+  expected = undefined;
+}
+
+/**
+ * Starts from a picture.
+ * @param {Blob | undefined} given
+ */
+export function openOriginal(given) {
   if (!given || !size) return;
   panel.open = true;
   trouble.textContent = "";
   choose(() =>
     readOriginal(given, size).then((pixels) => () => {
       begin(pixels);
+      useExpected();
       show();
       canvas.focus();
       announce("Your picture is loaded");
@@ -258,7 +292,7 @@ canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
 });
 
 file.addEventListener("change", () => {
-  open(file.files[0]);
+  openOriginal(file.files[0]);
   file.value = ""; // so that the same file can be chosen again
 });
 strength.addEventListener("input", () => {
@@ -291,11 +325,26 @@ addEventListener("drop", (event) => {
   panel.classList.remove("over");
   if (!event.dataTransfer?.types.includes("Files")) return;
   event.preventDefault();
-  open(event.dataTransfer.files[0]);
+  take(event.dataTransfer.files[0], event.target);
 });
 addEventListener("paste", (event) => {
   const [pasted] = event.clipboardData?.files ?? [];
   if (!pasted) return;
   event.preventDefault();
-  open(pasted);
+  take(pasted, event.target);
 });
+
+/**
+ * Takes a picture that was dropped or pasted: here, it is the one to start from; elsewhere, its settings come first.
+ * @param {File | undefined} given
+ * @param {EventTarget | null} target
+ */
+function take(given, target) {
+  if (!given || !size) return;
+  const mine = ++choice;
+  const here = panel.open && target instanceof Node && panel.contains(target);
+  const taken = here ? Promise.resolve(false) : takeElsewhere(given);
+  reading = taken.then((taken) => {
+    if (!taken && mine === choice) openOriginal(given);
+  });
+}

@@ -7,23 +7,27 @@ import { byId, element } from "./dom.js";
 import { prepareEditor, readEdit, repeats, writeEdit } from "./editor.js";
 import { ANY_CLASS, className, NO_CLASS } from "./words.js";
 /** @import { Wish } from "./api.js" */
+/** @import { Drawn } from "./drawn.js" */
 /** @import { Offer } from "./offer.js" */
 
 const form = byId("wish");
 const { count, steps, sampler, guidance, seed, mixture, negative, rescale, interval } = form.elements;
+const { spacing, eta, variance, churn } = form.elements;
 /** The model supports guidance. */
 let canGuide = true;
 /** The sampler of the form before a change of it. */
 let lastSampler = "";
 /** Samplers that can repeat their steps. @type {readonly string[]} */
 let repeating = [];
+/** Samplers that take a setting. @type {Offer["takes"]} */
+let takes = { eta: [], variance: [], churn: [] };
 
 /**
  * Fills in what the server offers.
  * @param {Offer} offer
  */
 export function fillForm({ classes, guided, size, samplers, limits, defaults, ...offer }) {
-  repeating = offer.repeating;
+  ({ repeating, takes } = offer);
   prepareEditor(size, limits.resamplings);
   const words = [
     ...classes,
@@ -52,6 +56,10 @@ export function fillForm({ classes, guided, size, samplers, limits, defaults, ..
   }));
   sampler.replaceChildren(...samplers.map((name) => element("option", { textContent: name })));
   sampler.value = defaults.sampler;
+  for (const [select, names] of [[spacing, offer.spacings], [variance, offer.variances]]) {
+    const usual = element("option", { value: "", textContent: "usual" });
+    select.replaceChildren(usual, ...names.map((name) => element("option", { textContent: name })));
+  }
   count.max = limits.images;
   count.value = Math.min(4, limits.images);
   steps.max = limits.steps;
@@ -61,6 +69,7 @@ export function fillForm({ classes, guided, size, samplers, limits, defaults, ..
     // A number that somebody chose stays.
     if (steps.valueAsNumber === defaults.steps[lastSampler]) steps.value = defaults.steps[sampler.value];
     lastSampler = sampler.value;
+    spacing.value = ""; // that of another sampler may not suit this one
   });
   guidance.max = limits.guidance;
   guidance.value = defaults.guidance ?? 2;
@@ -84,10 +93,21 @@ export async function readForm(classes = [chosen()]) {
     steps: steps.valueAsNumber,
     sampler: sampler.value,
     seed: seed.value === "" ? crypto.getRandomValues(new Uint32Array(1))[0] : Number(seed.value),
+    ...readSampling(),
   };
   const wishes = classes.map((name) => ({ class: name, ...each, ...(isGuided(name) ? readGuidance() : {}) }));
   const edit = await readEdit();
   return edit ? wishes.map((wish) => ({ ...wish, edit })) : wishes;
+}
+
+/** Settings of the sampler that are not left as they are. */
+function readSampling() {
+  return {
+    ...(spacing.value === "" ? {} : { spacing: spacing.value }),
+    ...(eta.disabled || eta.value === "" ? {} : { eta: eta.valueAsNumber }),
+    ...(variance.disabled || variance.value === "" ? {} : { variance: variance.value }),
+    ...(churn.disabled || churn.value === "" ? {} : { churn: churn.valueAsNumber }),
+  };
 }
 
 /** Settings of guidance that are not left as they are. */
@@ -107,25 +127,42 @@ function chosen() {
 
 /** @param {Wish} wish */
 export async function writeForm(wish) {
+  writeSettings(wish);
+  await writeEdit(wish.edit);
+  check();
+}
+
+/**
+ * Fills in all but the picture to start from.
+ * @param {Drawn["wish"]} wish without a class or a seed, those of the form stay or become random
+ */
+export function writeSettings(wish) {
   const radios = /** @type {HTMLInputElement[]} */ ([...form.elements.class]);
-  const single = radios.some(({ value }) => value === wish.class);
-  if (single) form.elements.class.value = wish.class;
-  mixture.value = single ? "" : wish.class;
-  [count.value, steps.value, sampler.value, seed.value] = [wish.count, wish.steps, wish.sampler, wish.seed];
+  if (wish.class !== undefined) {
+    const single = radios.some(({ value }) => value === wish.class);
+    if (single) form.elements.class.value = wish.class;
+    mixture.value = single ? "" : wish.class;
+  }
+  [count.value, steps.value, sampler.value] = [wish.count, wish.steps, wish.sampler];
+  seed.value = wish.seed ?? "";
   lastSampler = wish.sampler;
+  [spacing.value, eta.value] = [wish.spacing ?? "", wish.eta ?? ""];
+  [variance.value, churn.value] = [wish.variance ?? "", wish.churn ?? ""];
   if (wish.guidance !== undefined) {
     guidance.value = wish.guidance;
     negative.value = wish.negative_class ?? NO_CLASS;
     rescale.value = wish.guidance_rescale ?? 0;
     interval.value = wish.guidance_interval ?? "";
   }
-  await writeEdit(wish.edit);
   check();
 }
 
 function check() {
   const guided = isGuided(chosen());
   for (const field of [guidance, negative, rescale, interval]) field.disabled = !guided;
+  eta.disabled = !takes.eta.includes(sampler.value);
+  variance.disabled = !takes.variance.includes(sampler.value);
+  churn.disabled = !takes.churn.includes(sampler.value);
   const unfit = repeats() && !repeating.includes(sampler.value);
   sampler.setCustomValidity(
     unfit ? `More than one pass needs a sampler that can repeat its steps: ${repeating.join(", ")}.` : "",

@@ -8,8 +8,10 @@ import { byId, element } from "./dom.js";
 import { draw } from "./draw.js";
 import { Drawing } from "./drawing.js";
 import { fillForm, readForm, writeForm } from "./form.js";
+import { onDropElsewhere } from "./editor.js";
 import { readOffer } from "./offer.js";
 import { noise } from "./picture.js";
+import { prepareReopening, takeDropped } from "./reopen.js";
 import { className, troubleText } from "./words.js";
 /** @import { Offer } from "./offer.js" */
 /** @import { Picture } from "./picture.js" */
@@ -154,6 +156,7 @@ async function load() {
     return sayTrouble(error, load);
   }
   fillForm(offer);
+  prepareReopening(offer);
   byId("facts").textContent = offer.facts;
   for (const button of starters) button.disabled = false;
 }
@@ -167,6 +170,7 @@ prepareDetails({
   again: (picture) => drawAgain(picture, false),
   againRows: (picture) => drawAgain(picture, true),
 });
+onDropElsewhere(takeDropped);
 new ResizeObserver(fit).observe(stage);
 byId("noise").src = noise({ width: 32, height: 32 });
 load();

@@ -7,12 +7,17 @@ import { getJson } from "./api.js";
 
 /**
  * @typedef {object} Offer
+ * @property {{ id: string, digest: string, precision: string }} model
+ * @property {string} [guide] name of the model that guides it
  * @property {string[]} classes
  * @property {boolean} guided whether the model knows "no class" beside its classes, which guidance needs
  * @property {{ width: number, height: number }} size of a picture
  * @property {string} facts what is to be known of the model, in a sentence
  * @property {readonly string[]} samplers
  * @property {readonly string[]} repeating those that can repeat their steps
+ * @property {readonly string[]} spacings of the noise levels
+ * @property {readonly string[]} variances of the noise of ddpm
+ * @property {Readonly<Record<"eta" | "variance" | "churn", readonly string[]>>} takes samplers that take a setting
  * @property {{ images: number, steps: number, guidance: number, resamplings: number }} limits
  * @property {{ sampler: string, steps: Readonly<Record<string, number>>, guidance?: number }} defaults steps by sampler
  */
@@ -23,24 +28,38 @@ import { getJson } from "./api.js";
  * @throws {import("./api.js").ServerError}
  */
 export async function readOffer() {
-  const [{ samplers, repeating, limits, defaults }, { models: [model] }, own] = await Promise.all([
+  const [{ limits, defaults, ...offered }, { models: [model] }, own] = await Promise.all([
     getJson("page/settings.json"),
     getJson("models"),
     getJson("limits"),
   ]);
-  const { id, classes, width, height, parameters, timesteps, guidance, sampler, adapter, precision } = model;
+  const {
+    id,
+    digest,
+    guide,
+    classes,
+    width,
+    height,
+    parameters,
+    timesteps,
+    guidance,
+    sampler,
+    adapter,
+    precision,
+  } = model;
   const most = Math.min(own.steps, timesteps);
   const steps = Object.entries(model.default_steps).map(([name, usual]) => {
     return [name, Math.min(usual, most)];
   });
   return {
+    ...offered,
+    model: { id, digest, precision },
+    guide,
     classes,
     guided: guidance,
     size: { width, height },
     facts: `Model ${id}: ${million(parameters)} parameters, trained with ${timesteps} noise levels, ` +
       `running on ${adapter}${precision === "mixed" ? " in mixed precision" : ""}.`,
-    samplers,
-    repeating,
     limits: { ...limits, images: own.images, steps: most },
     defaults: { ...defaults, sampler: defaults.sampler ?? sampler, steps: Object.fromEntries(steps) },
   };

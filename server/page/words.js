@@ -43,6 +43,10 @@ export function settingsText({ steps, sampler, ...wish }) {
   if (wish.negative_class !== undefined) parts.push(`away from ${wish.negative_class}`);
   if (wish.guidance_rescale !== undefined) parts.push(`rescaled ${wish.guidance_rescale}`);
   if (wish.guidance_interval !== undefined) parts.push(`at noise levels ${wish.guidance_interval}`);
+  if (wish.spacing !== undefined) parts.push(`spacing ${wish.spacing}`);
+  if (wish.eta !== undefined) parts.push(`eta ${wish.eta}`);
+  if (wish.variance !== undefined) parts.push(`variance ${wish.variance}`);
+  if (wish.churn !== undefined) parts.push(`churn ${wish.churn}`);
   if (wish.edit) {
     const { mask, strength, resamplings } = wish.edit;
     parts.push(`${mask ? "a part of" : "from"} your picture, strength ${strength}`);

@@ -165,6 +165,7 @@ Deno.test("metadata tells how to make each image again", async () => {
     const images = await model.generate({ class: [2, "none"], steps: 2, seed: 2 ** 40, guidance: 1.5 });
     const common = {
       model: "tiny_pipeline",
+      model_digest: model.digest.slice(0, 16),
       sampler: "unipc",
       spacing: "karras",
       steps: 2,

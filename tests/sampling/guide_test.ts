@@ -18,6 +18,10 @@ Deno.test("a model guides itself to the images without guidance, and metadata na
   const [plain, guided] = [await model.generate({ ...options, guidance: 1 }), await model.generate(options)];
   assert.ok(guided.pixels.every((value, i) => Math.abs(value - plain.pixels[i]) <= 1));
   assert.deepEqual([guided.metadata[0].guide, guided.metadata[0].guidance], ["tiny_pipeline", 2]);
+  const { model_digest: digest } = guided.metadata[0];
+  assert.match(String(digest), /^[0-9a-f]{16}$/);
+  assert.ok(model.digest.startsWith(String(digest)));
+  assert.deepEqual([guided.metadata[0].guide_digest, plain.metadata[0].guide_digest], [digest, undefined]);
   assert.equal(plain.metadata[0].guide, undefined);
   await model.close();
   assert.deepEqual([gpu.memory.live, gpu.memory.used], before);

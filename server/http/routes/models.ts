@@ -23,6 +23,7 @@ const modelSchema = z.object({
   id: z.string(),
   step: z.int().optional().openapi({ description: "Training step of the checkpoint." }),
   parameters: z.int(),
+  digest: z.string().openapi({ description: "SHA-256 of the weights; pictures have its beginning." }),
   height: z.int(),
   width: z.int(),
   classes: z.array(z.string()),
@@ -53,12 +54,25 @@ export function describeModel(
   model: ServedModel,
   settings: Pick<ServerSettings, "steps">,
 ): z.output<typeof modelSchema> {
-  const { id, step, parameters, height, width, classes, schedule, guide, adapter, precision, loadedAt } =
-    model;
+  const {
+    id,
+    step,
+    parameters,
+    digest,
+    height,
+    width,
+    classes,
+    schedule,
+    guide,
+    adapter,
+    precision,
+    loadedAt,
+  } = model;
   return {
     id,
     ...(step === undefined ? {} : { step }),
     parameters,
+    digest,
     height,
     width,
     classes: [...classes],

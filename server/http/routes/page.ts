@@ -5,7 +5,13 @@
  */
 import { createHash } from "node:crypto";
 import { Hono } from "hono";
-import { markovSamplers, samplerNames } from "../../../lib/diffusion/sampler.ts";
+import {
+  markovSamplers,
+  samplerNames,
+  samplersTaking,
+  spacingNames,
+  variances,
+} from "../../../lib/diffusion/sampler.ts";
 import { MAX_RESAMPLINGS } from "../../../lib/sampling/edits/image_edit.ts";
 import { type ServerSettings, settingRanges } from "../../settings.ts";
 import { PAGE_FILES } from "./page_assets.ts";
@@ -30,6 +36,13 @@ export function pageRoutes(settings: ServerSettings): Hono {
   const form = {
     samplers: samplerNames,
     repeating: markovSamplers,
+    spacings: spacingNames,
+    variances,
+    takes: {
+      eta: samplersTaking("eta"),
+      variance: samplersTaking("variance"),
+      churn: samplersTaking("churn"),
+    },
     limits: {
       guidance: settingRanges.guidance[1],
       resamplings: MAX_RESAMPLINGS,

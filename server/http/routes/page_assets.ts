@@ -16,6 +16,7 @@ import { askForToken, knownToken } from "./token.js";
  * @typedef {{
  *   class: string, count: number, steps: number, sampler: string, seed: number, guidance?: number,
  *   negative_class?: string, guidance_rescale?: number, guidance_interval?: string,
+ *   spacing?: string, eta?: number, variance?: string, churn?: number,
  *   edit?: import("./editor.js").Edit,
  * }} Wish a picture to start from is \`edit\`
  */
@@ -205,6 +206,10 @@ function follow() {
     "Away from": wish.negative_class,
     Rescale: wish.guidance_rescale,
     "Noise levels": wish.guidance_interval,
+    Spacing: wish.spacing,
+    Eta: wish.eta,
+    Variance: wish.variance,
+    Churn: wish.churn,
     "Starts from": wish.edit && (wish.edit.mask ? "your picture, a part drawn anew" : "your picture"),
     Strength: wish.edit?.strength,
     Passes: wish.edit?.mask && wish.edit.resamplings,
@@ -461,6 +466,249 @@ function noteOf(wish) {
   return \`\${seeds}, \${settingsText(wish)}\`;
 }
 `],
+  ["drawn.js", `/**
+ * Settings of a drawn picture, from the text of its PNG: what the form takes of them, and what it cannot.
+ *
+ * @module
+ */
+import { ANY_CLASS, NO_CLASS, plural } from "./words.js";
+/** @import { Wish } from "./api.js" */
+/** @import { Offer } from "./offer.js" */
+/** @import { PngFacts } from "./png_text.js" */
+
+/** Largest factor that the server enlarges pictures by. */
+const MAX_SCALE = 16;
+
+/**
+ * What a PNG says of its drawing. \`notes\` are sentences on what cannot be repeated; a picture without any is repeated to the bit.
+ * @typedef {{
+ *   wish: Omit<Wish, "class" | "edit"> & { class?: string },
+ *   edit?: { strength: number, resamplings: number },
+ *   notes: string[],
+ * }} Drawn without a class where this model has none of that name; with \`edit\` it was drawn from another picture
+ */
+
+/**
+ * Reads the settings.
+ *
+ * @param {PngFacts} png
+ * @param {Offer} offer of the server
+ * @returns {Drawn | undefined} nothing for a picture of another program
+ */
+export function readDrawn(png, offer) {
+  const { text } = png;
+  if (!["model", "class", "sampler", "steps"].every((name) => text.has(name))) return undefined;
+  /** @type {string[]} */
+  const notes = [];
+  const given = reader(text, notes);
+  noteModel(text, offer, notes);
+  const { seed, count } = readSeeds(given, offer, notes);
+  const sampler = given.word("sampler", "sampler", offer.samplers);
+  const taken = (/** @type {"eta" | "variance" | "churn"} */ name) =>
+    offer.takes[name].includes(sampler ?? "");
+  /** @type {Drawn["wish"]} */
+  const wish = {
+    class: readClass(given, seed, offer, notes),
+    count,
+    seed,
+    steps: given.number("steps", "number of steps", 1, offer.limits.steps) ?? offer.limits.steps,
+    sampler: sampler ?? offer.defaults.sampler,
+    guidance: given.number("guidance", "guidance", 0, offer.limits.guidance),
+    negative_class: given.word("negative_class", "class to lead away from", [...offer.classes, NO_CLASS]),
+    guidance_rescale: given.number("guidance_rescale", "rescale", 0, 1),
+    guidance_interval: text.get("guidance_interval"),
+    spacing: given.word("spacing", "spacing", offer.spacings),
+    eta: taken("eta") ? given.number("eta", "eta", 0, 1) : undefined,
+    variance: taken("variance") ? given.word("variance", "variance", offer.variances) : undefined,
+    churn: taken("churn") ? given.number("churn", "churn", 0, Infinity) : undefined,
+  };
+  for (const name of ["churn_range", "churn_noise"]) {
+    if (text.has(name)) notes.push(\`Its \${name.replace("_", " ")} cannot be set on this page.\`);
+  }
+  noteSize(png, count, offer, notes);
+  return { wish, edit: readEdit(given, offer, notes), notes };
+}
+
+/**
+ * Reads values; what is missing or not allowed is undefined, and the latter noted.
+ *
+ * @param {ReadonlyMap<string, string>} text
+ * @param {string[]} notes
+ */
+function reader(text, notes) {
+  return {
+    /** @param {string} name */
+    text: (name) => text.get(name),
+    /**
+     * @param {string} name
+     * @param {string} what in words
+     * @param {readonly string[]} allowed
+     */
+    word(name, what, allowed) {
+      const value = text.get(name);
+      if (value === undefined || allowed.includes(value)) return value;
+      notes.push(\`The \${what} “\${brief(value)}” is not one of this server’s.\`);
+      return undefined;
+    },
+    /**
+     * A number; the nearest that is allowed, where it is not.
+     * @param {string} name
+     * @param {string} what in words
+     * @param {number} least
+     * @param {number} most
+     */
+    number(name, what, least, most) {
+      const value = text.get(name);
+      if (value === undefined) return undefined;
+      const number = /^\\d+(\\.\\d+)?(e-\\d+)?$/.test(value) ? Number(value) : NaN;
+      if (number >= least && number <= most) return number;
+      const nearest = number > most ? most : undefined;
+      notes.push(
+        \`The \${what} \${brief(value)} is not possible here\` +
+          (nearest === undefined ? "." : \`; \${nearest} is filled in.\`),
+      );
+      return nearest;
+    },
+  };
+}
+
+/**
+ * @param {ReadonlyMap<string, string>} text
+ * @param {Offer} offer
+ * @param {string[]} notes
+ */
+function noteModel(text, { model, guide }, notes) {
+  const [name, digest] = [text.get("model"), text.get("model_digest")];
+  const same = digest === undefined ? name === model.id : model.digest.startsWith(digest);
+  if (!same) {
+    const which = name === model.id ? "another state of the model" : "the model";
+    const here = name === model.id ? "" : \`; this server has \${model.id}\`;
+    notes.push(\`It was drawn by \${which} \${brief(name ?? "")}\${here}. The picture will be another one.\`);
+  }
+  const guided = text.get("guide");
+  if (guided !== undefined && guided !== guide) {
+    notes.push(\`It was guided by the model \${brief(guided)}, which this server does not have.\`);
+  }
+  const precision = text.get("precision") ?? "float32";
+  if (same && precision !== model.precision) {
+    notes.push(
+      \`It was drawn in precision \${precision}, here it is \${model.precision}: pixels may differ slightly.\`,
+    );
+  }
+}
+
+/**
+ * Number and first seed of the pictures; a grid lists the seeds of all.
+ *
+ * @param {ReturnType<typeof reader>} given
+ * @param {Offer} offer
+ * @param {string[]} notes
+ */
+function readSeeds(given, { limits }, notes) {
+  const listed = given.text("seed");
+  if (listed === undefined) {
+    notes.push("It has no seed, since it was made from other pictures. The page cannot repeat it.");
+    return { seed: undefined, count: 1 };
+  }
+  const seeds = listed.split(", ").map((seed) => /^\\d{1,16}$/.test(seed) ? Number(seed) : NaN);
+  const [seed] = seeds;
+  if (seeds.some((seed) => !(seed <= Number.MAX_SAFE_INTEGER - limits.images))) {
+    notes.push(\`The seed \${brief(listed)} is not possible here.\`);
+    return { seed: undefined, count: 1 };
+  }
+  if (seeds.length === 1) return { seed, count: 1 };
+  if (seeds.some((other, i) => other !== seed + i)) {
+    notes.push(\`It is a grid of \${seeds.length} pictures with seeds of any order; the first is filled in.\`);
+    return { seed, count: 1 };
+  }
+  const count = Math.min(seeds.length, limits.images);
+  const first = count === seeds.length ? "" : \`, of which this server draws \${count} at once\`;
+  notes.push(\`It is a grid of \${seeds.length} pictures\${first}. The page draws them one by one.\`);
+  return { seed, count };
+}
+
+/**
+ * @param {ReturnType<typeof reader>} given
+ * @param {number | undefined} seed of the first picture
+ * @param {Offer} offer
+ * @param {string[]} notes
+ */
+function readClass(given, seed, { classes, guided }, notes) {
+  const value = given.text("class") ?? "";
+  const known = (/** @type {string} */ name) =>
+    classes.includes(name) || (name === NO_CLASS && (guided || classes.length === 0));
+  const mixed = value.split(",").map((part) => /^(.*):\\d+(\\.\\d+)?$/.exec(part)?.[1] ?? "");
+  if (known(value) || mixed.every(known)) return value;
+  const each = value.split(", ");
+  if (each.length > 1 && each.every(known)) {
+    if (each.every((name, i) => name === classes[((seed ?? 0) + i) % classes.length])) return ANY_CLASS;
+    notes.push(\`It has pictures of several classes; the first is filled in.\`);
+    return each[0];
+  }
+  notes.push(\`The class “\${brief(value)}” is not one of this model’s; choose another.\`);
+  return undefined;
+}
+
+/**
+ * @param {PngFacts} png
+ * @param {number} count of pictures
+ * @param {Offer} offer
+ * @param {string[]} notes
+ */
+function noteSize({ width, height }, count, { size }, notes) {
+  if (count > 1) return;
+  const scale = width / size.width;
+  if (Number.isInteger(scale) && scale <= MAX_SCALE && height === scale * size.height) {
+    if (scale > 1) {
+      notes.push(
+        \`The file is enlarged \${scale} times; the page draws \${size.width} × \${size.height} pixels.\`,
+      );
+    }
+    return;
+  }
+  notes.push(
+    \`It has \${width} × \${height} pixels, and this model’s pictures have \${size.width} × \${size.height}.\`,
+  );
+}
+
+/**
+ * @param {ReturnType<typeof reader>} given
+ * @param {Offer} offer
+ * @param {string[]} notes
+ */
+function readEdit(given, { limits }, notes) {
+  if (given.text("strength") === undefined) return undefined;
+  const strength = given.number("strength", "strength", 0, 1) ?? 1;
+  const resamplings = given.number("resamplings", "number of passes", 1, limits.resamplings) ?? 1;
+  const painted = given.text("mask") === undefined ? "" : ", with the same part painted over";
+  notes.push(
+    \`It was drawn from another picture, which is not in the file: choose that one to start from\${painted}.\`,
+  );
+  const jump = Number(given.text("jump") ?? usualJump(given, strength));
+  if (jump !== usualJump(given, strength)) {
+    notes.push(\`Its passes go over \${plural(jump, "step")} each, which cannot be set on this page.\`);
+  }
+  return { strength, resamplings };
+}
+
+/**
+ * Steps of a pass, as the server chooses them.
+ * @param {ReturnType<typeof reader>} given
+ * @param {number} strength
+ */
+function usualJump(given, strength) {
+  const run = Math.max(1, Math.floor(Number(given.text("steps")) * strength + 1e-9));
+  return Math.max(1, Math.min(10, run - 1));
+}
+
+/**
+ * Text of a file, short enough for a sentence.
+ * @param {string} text
+ */
+function brief(text) {
+  return text.length <= 60 ? text : \`\${text.slice(0, 60)}…\`;
+}
+`],
   ["edit_stream.js", `/**
  * Draws from a picture, by the server's route in OpenAI's form, with the events of /generate/stream.
  *
@@ -559,6 +807,14 @@ let chosen = false;
 let choice = 0;
 /** Ends when the last choice has been read. */
 let reading = Promise.resolve();
+
+/** Takes a picture that was dropped elsewhere on the page; false if it does not. @type {(given: File) => Promise<boolean>} */
+let takeElsewhere = () => Promise.resolve(false);
+
+/** @param {typeof takeElsewhere} take */
+export function onDropElsewhere(take) {
+  takeElsewhere = take;
+}
 
 /**
  * @param {{ width: number, height: number }} ofModel size of its pictures
@@ -659,14 +915,40 @@ function maskPng() {
   return pngOf(pixels);
 }
 
-/** @param {Blob | undefined} given */
-function open(given) {
+/** Strength and passes for the picture that is chosen next. @type {Pick<Edit, "strength" | "resamplings"> | undefined} */
+let expected;
+
+/**
+ * Sets strength and passes for the picture that is chosen next, or for the one that is there.
+ * @param {Pick<Edit, "strength" | "resamplings">} edit
+ */
+export function expectEdit(edit) {
+  expected = edit;
+  if (original) useExpected();
+  panel.open = true;
+  show();
+}
+
+function useExpected() {
+  if (!expected) return;
+  strength.value = String(expected.strength);
+  passes.value = String(expected.resamplings);
+  chosen = true;
+  expected = undefined;
+}
+
+/**
+ * Starts from a picture.
+ * @param {Blob | undefined} given
+ */
+export function openOriginal(given) {
   if (!given || !size) return;
   panel.open = true;
   trouble.textContent = "";
   choose(() =>
     readOriginal(given, size).then((pixels) => () => {
       begin(pixels);
+      useExpected();
       show();
       canvas.focus();
       announce("Your picture is loaded");
@@ -773,7 +1055,7 @@ canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
 });
 
 file.addEventListener("change", () => {
-  open(file.files[0]);
+  openOriginal(file.files[0]);
   file.value = ""; // so that the same file can be chosen again
 });
 strength.addEventListener("input", () => {
@@ -806,14 +1088,29 @@ addEventListener("drop", (event) => {
   panel.classList.remove("over");
   if (!event.dataTransfer?.types.includes("Files")) return;
   event.preventDefault();
-  open(event.dataTransfer.files[0]);
+  take(event.dataTransfer.files[0], event.target);
 });
 addEventListener("paste", (event) => {
   const [pasted] = event.clipboardData?.files ?? [];
   if (!pasted) return;
   event.preventDefault();
-  open(pasted);
+  take(pasted, event.target);
 });
+
+/**
+ * Takes a picture that was dropped or pasted: here, it is the one to start from; elsewhere, its settings come first.
+ * @param {File | undefined} given
+ * @param {EventTarget | null} target
+ */
+function take(given, target) {
+  if (!given || !size) return;
+  const mine = ++choice;
+  const here = panel.open && target instanceof Node && panel.contains(target);
+  const taken = here ? Promise.resolve(false) : takeElsewhere(given);
+  reading = taken.then((taken) => {
+    if (!taken && mine === choice) openOriginal(given);
+  });
+}
 `],
   ["events.js", `/**
  * Reads a stream of server-sent events from a response's body. EventSource cannot send a token, and tries again by
@@ -871,23 +1168,27 @@ import { byId, element } from "./dom.js";
 import { prepareEditor, readEdit, repeats, writeEdit } from "./editor.js";
 import { ANY_CLASS, className, NO_CLASS } from "./words.js";
 /** @import { Wish } from "./api.js" */
+/** @import { Drawn } from "./drawn.js" */
 /** @import { Offer } from "./offer.js" */
 
 const form = byId("wish");
 const { count, steps, sampler, guidance, seed, mixture, negative, rescale, interval } = form.elements;
+const { spacing, eta, variance, churn } = form.elements;
 /** The model supports guidance. */
 let canGuide = true;
 /** The sampler of the form before a change of it. */
 let lastSampler = "";
 /** Samplers that can repeat their steps. @type {readonly string[]} */
 let repeating = [];
+/** Samplers that take a setting. @type {Offer["takes"]} */
+let takes = { eta: [], variance: [], churn: [] };
 
 /**
  * Fills in what the server offers.
  * @param {Offer} offer
  */
 export function fillForm({ classes, guided, size, samplers, limits, defaults, ...offer }) {
-  repeating = offer.repeating;
+  ({ repeating, takes } = offer);
   prepareEditor(size, limits.resamplings);
   const words = [
     ...classes,
@@ -916,6 +1217,10 @@ export function fillForm({ classes, guided, size, samplers, limits, defaults, ..
   }));
   sampler.replaceChildren(...samplers.map((name) => element("option", { textContent: name })));
   sampler.value = defaults.sampler;
+  for (const [select, names] of [[spacing, offer.spacings], [variance, offer.variances]]) {
+    const usual = element("option", { value: "", textContent: "usual" });
+    select.replaceChildren(usual, ...names.map((name) => element("option", { textContent: name })));
+  }
   count.max = limits.images;
   count.value = Math.min(4, limits.images);
   steps.max = limits.steps;
@@ -925,6 +1230,7 @@ export function fillForm({ classes, guided, size, samplers, limits, defaults, ..
     // A number that somebody chose stays.
     if (steps.valueAsNumber === defaults.steps[lastSampler]) steps.value = defaults.steps[sampler.value];
     lastSampler = sampler.value;
+    spacing.value = ""; // that of another sampler may not suit this one
   });
   guidance.max = limits.guidance;
   guidance.value = defaults.guidance ?? 2;
@@ -948,10 +1254,21 @@ export async function readForm(classes = [chosen()]) {
     steps: steps.valueAsNumber,
     sampler: sampler.value,
     seed: seed.value === "" ? crypto.getRandomValues(new Uint32Array(1))[0] : Number(seed.value),
+    ...readSampling(),
   };
   const wishes = classes.map((name) => ({ class: name, ...each, ...(isGuided(name) ? readGuidance() : {}) }));
   const edit = await readEdit();
   return edit ? wishes.map((wish) => ({ ...wish, edit })) : wishes;
+}
+
+/** Settings of the sampler that are not left as they are. */
+function readSampling() {
+  return {
+    ...(spacing.value === "" ? {} : { spacing: spacing.value }),
+    ...(eta.disabled || eta.value === "" ? {} : { eta: eta.valueAsNumber }),
+    ...(variance.disabled || variance.value === "" ? {} : { variance: variance.value }),
+    ...(churn.disabled || churn.value === "" ? {} : { churn: churn.valueAsNumber }),
+  };
 }
 
 /** Settings of guidance that are not left as they are. */
@@ -971,25 +1288,42 @@ function chosen() {
 
 /** @param {Wish} wish */
 export async function writeForm(wish) {
+  writeSettings(wish);
+  await writeEdit(wish.edit);
+  check();
+}
+
+/**
+ * Fills in all but the picture to start from.
+ * @param {Drawn["wish"]} wish without a class or a seed, those of the form stay or become random
+ */
+export function writeSettings(wish) {
   const radios = /** @type {HTMLInputElement[]} */ ([...form.elements.class]);
-  const single = radios.some(({ value }) => value === wish.class);
-  if (single) form.elements.class.value = wish.class;
-  mixture.value = single ? "" : wish.class;
-  [count.value, steps.value, sampler.value, seed.value] = [wish.count, wish.steps, wish.sampler, wish.seed];
+  if (wish.class !== undefined) {
+    const single = radios.some(({ value }) => value === wish.class);
+    if (single) form.elements.class.value = wish.class;
+    mixture.value = single ? "" : wish.class;
+  }
+  [count.value, steps.value, sampler.value] = [wish.count, wish.steps, wish.sampler];
+  seed.value = wish.seed ?? "";
   lastSampler = wish.sampler;
+  [spacing.value, eta.value] = [wish.spacing ?? "", wish.eta ?? ""];
+  [variance.value, churn.value] = [wish.variance ?? "", wish.churn ?? ""];
   if (wish.guidance !== undefined) {
     guidance.value = wish.guidance;
     negative.value = wish.negative_class ?? NO_CLASS;
     rescale.value = wish.guidance_rescale ?? 0;
     interval.value = wish.guidance_interval ?? "";
   }
-  await writeEdit(wish.edit);
   check();
 }
 
 function check() {
   const guided = isGuided(chosen());
   for (const field of [guidance, negative, rescale, interval]) field.disabled = !guided;
+  eta.disabled = !takes.eta.includes(sampler.value);
+  variance.disabled = !takes.variance.includes(sampler.value);
+  churn.disabled = !takes.churn.includes(sampler.value);
   const unfit = repeats() && !repeating.includes(sampler.value);
   sampler.setCustomValidity(
     unfit ? \`More than one pass needs a sampler that can repeat its steps: \${repeating.join(", ")}.\` : "",
@@ -1095,6 +1429,30 @@ function isGuided(name) {
             </p>
           </div>
         </details>
+        <details class="more" id="sampling">
+          <summary id="sampling-summary">More about sampling</summary>
+          <div class="fields">
+            <p class="field">
+              <label for="spacing">Spacing</label>
+              <select id="spacing" name="spacing" title="Of the noise levels"></select>
+            </p>
+            <p class="field">
+              <label for="eta">Eta</label>
+              <input id="eta" name="eta" type="number" min="0" max="1" step="any" placeholder="0"
+                inputmode="decimal" title="Noise of ddim, from none to that of ddpm">
+            </p>
+            <p class="field">
+              <label for="variance">Variance</label>
+              <select id="variance" name="variance" title="Of the noise of ddpm"></select>
+            </p>
+            <p class="field">
+              <label for="churn">Churn</label>
+              <input id="churn" name="churn" type="number" min="0" step="any" placeholder="0"
+                inputmode="decimal"
+                title="Noise that edm adds back">
+            </p>
+          </div>
+        </details>
         <details class="more edit" id="edit">
           <summary id="edit-summary">Start from a picture <span id="edit-on" hidden>(yours)</span></summary>
           <div id="edit-empty" class="drop">
@@ -1139,6 +1497,16 @@ function isGuided(name) {
         <div class="actions">
           <button type="submit" id="draw" class="main" disabled>Draw</button>
           <button type="button" id="draw-rows" disabled>A row per class</button>
+          <button type="button" id="reopen" disabled
+            aria-describedby="reopen-hint">Open a picture’s settings</button>
+          <input type="file" id="reopen-file" accept="image/png" aria-label="Drawn picture" hidden>
+        </div>
+        <p class="hint"
+          id="reopen-hint">A PNG that was drawn here carries its settings. Drop it on the page, or open it.</p>
+        <div class="reopened" id="reopened" role="status" hidden>
+          <p id="reopened-text"></p>
+          <ul id="reopened-notes"></ul>
+          <button type="button" id="reopened-start">Start from this picture instead</button>
         </div>
       </form>
 
@@ -1297,8 +1665,10 @@ import { byId, element } from "./dom.js";
 import { draw } from "./draw.js";
 import { Drawing } from "./drawing.js";
 import { fillForm, readForm, writeForm } from "./form.js";
+import { onDropElsewhere } from "./editor.js";
 import { readOffer } from "./offer.js";
 import { noise } from "./picture.js";
+import { prepareReopening, takeDropped } from "./reopen.js";
 import { className, troubleText } from "./words.js";
 /** @import { Offer } from "./offer.js" */
 /** @import { Picture } from "./picture.js" */
@@ -1443,6 +1813,7 @@ async function load() {
     return sayTrouble(error, load);
   }
   fillForm(offer);
+  prepareReopening(offer);
   byId("facts").textContent = offer.facts;
   for (const button of starters) button.disabled = false;
 }
@@ -1456,6 +1827,7 @@ prepareDetails({
   again: (picture) => drawAgain(picture, false),
   againRows: (picture) => drawAgain(picture, true),
 });
+onDropElsewhere(takeDropped);
 new ResizeObserver(fit).observe(stage);
 byId("noise").src = noise({ width: 32, height: 32 });
 load();
@@ -1531,12 +1903,17 @@ import { getJson } from "./api.js";
 
 /**
  * @typedef {object} Offer
+ * @property {{ id: string, digest: string, precision: string }} model
+ * @property {string} [guide] name of the model that guides it
  * @property {string[]} classes
  * @property {boolean} guided whether the model knows "no class" beside its classes, which guidance needs
  * @property {{ width: number, height: number }} size of a picture
  * @property {string} facts what is to be known of the model, in a sentence
  * @property {readonly string[]} samplers
  * @property {readonly string[]} repeating those that can repeat their steps
+ * @property {readonly string[]} spacings of the noise levels
+ * @property {readonly string[]} variances of the noise of ddpm
+ * @property {Readonly<Record<"eta" | "variance" | "churn", readonly string[]>>} takes samplers that take a setting
  * @property {{ images: number, steps: number, guidance: number, resamplings: number }} limits
  * @property {{ sampler: string, steps: Readonly<Record<string, number>>, guidance?: number }} defaults steps by sampler
  */
@@ -1547,24 +1924,38 @@ import { getJson } from "./api.js";
  * @throws {import("./api.js").ServerError}
  */
 export async function readOffer() {
-  const [{ samplers, repeating, limits, defaults }, { models: [model] }, own] = await Promise.all([
+  const [{ limits, defaults, ...offered }, { models: [model] }, own] = await Promise.all([
     getJson("page/settings.json"),
     getJson("models"),
     getJson("limits"),
   ]);
-  const { id, classes, width, height, parameters, timesteps, guidance, sampler, adapter, precision } = model;
+  const {
+    id,
+    digest,
+    guide,
+    classes,
+    width,
+    height,
+    parameters,
+    timesteps,
+    guidance,
+    sampler,
+    adapter,
+    precision,
+  } = model;
   const most = Math.min(own.steps, timesteps);
   const steps = Object.entries(model.default_steps).map(([name, usual]) => {
     return [name, Math.min(usual, most)];
   });
   return {
+    ...offered,
+    model: { id, digest, precision },
+    guide,
     classes,
     guided: guidance,
     size: { width, height },
     facts: \`Model \${id}: \${million(parameters)} parameters, trained with \${timesteps} noise levels, \` +
       \`running on \${adapter}\${precision === "mixed" ? " in mixed precision" : ""}.\`,
-    samplers,
-    repeating,
     limits: { ...limits, images: own.images, steps: most },
     defaults: { ...defaults, sampler: defaults.sampler ?? sampler, steps: Object.fromEntries(steps) },
   };
@@ -2062,6 +2453,27 @@ button[aria-disabled="true"] {
 
 #trouble {
   margin-bottom: 1.5rem;
+}
+
+.reopened {
+  display: grid;
+  gap: 0.6rem;
+  justify-items: start;
+  padding-left: 0.9rem;
+  border-left: 3px solid var(--accent);
+}
+
+.reopened ul {
+  display: grid;
+  gap: 0.4rem;
+  margin: 0;
+  padding-left: 1.1rem;
+  font-size: 0.95rem;
+  color: var(--soft);
+}
+
+.reopened ul:empty {
+  display: none;
 }
 
 /* The pictures */
@@ -2572,6 +2984,209 @@ export function noise({ width, height }) {
   return canvas.toDataURL();
 }
 `],
+  ["png_text.js", `/**
+ * Text of PNG files (W3C "Portable Network Graphics, third edition", 11.3.3): the settings that pictures were drawn with.
+ *
+ * @module
+ */
+
+/** Why a file cannot be read as a PNG; the message is a sentence for the user. */
+export class PngError extends Error {}
+
+const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+
+/** Most bytes that are read: text comes before the pixels, or is not found. */
+const MOST = 2 ** 20;
+
+/**
+ * A PNG without its pixels.
+ * @typedef {{ width: number, height: number, text: Map<string, string> }} PngFacts size in pixels, and text by keyword
+ */
+
+/**
+ * Reads size and text of a PNG. Compressed text is left out.
+ *
+ * @param {Blob} file
+ * @returns {Promise<PngFacts>}
+ * @throws {PngError}
+ */
+export async function readPng(file) {
+  const bytes = new Uint8Array(await file.slice(0, MOST).arrayBuffer());
+  if (SIGNATURE.some((byte, i) => bytes[i] !== byte)) throw new PngError("This file is not a PNG.");
+  const view = new DataView(bytes.buffer);
+  const text = new Map();
+  let size;
+  for (let at = SIGNATURE.length; at < file.size; at = at + 12 + view.getUint32(at)) {
+    if (at + 8 > bytes.length) break;
+    const type = latin1(bytes.subarray(at + 4, at + 8));
+    if (type === "IDAT" || type === "IEND") break;
+    const end = at + 12 + view.getUint32(at);
+    if (end > file.size) throw new PngError("This PNG is damaged: it ends too early.");
+    if (end > bytes.length) break;
+    if (crc32(bytes.subarray(at + 4, end - 4)) !== view.getUint32(end - 4)) {
+      throw new PngError("This PNG is damaged: a checksum is wrong.");
+    }
+    const data = bytes.subarray(at + 8, end - 4);
+    if (type === "IHDR" && data.length === 13) {
+      size = { width: view.getUint32(at + 8), height: view.getUint32(at + 12) };
+    }
+    const entry = type === "tEXt" ? latin1Text(data) : type === "iTXt" ? utf8Text(data) : undefined;
+    if (entry) text.set(...entry);
+  }
+  if (!size || size.width === 0 || size.height === 0) {
+    throw new PngError("This PNG is damaged: it has no size.");
+  }
+  return { ...size, text };
+}
+
+/**
+ * @param {Uint8Array} data of a tEXt chunk
+ * @returns {[string, string] | undefined}
+ */
+function latin1Text(data) {
+  const end = data.indexOf(0);
+  return end < 1 ? undefined : [latin1(data.subarray(0, end)), latin1(data.subarray(end + 1))];
+}
+
+/**
+ * @param {Uint8Array} data of an iTXt chunk: keyword, whether it is compressed and how, language, translated keyword, text
+ * @returns {[string, string] | undefined}
+ */
+function utf8Text(data) {
+  const keyword = data.indexOf(0);
+  const language = data.indexOf(0, keyword + 3);
+  const translated = data.indexOf(0, language + 1);
+  if (keyword < 1 || language < 0 || translated < 0 || data[keyword + 1] !== 0) return undefined;
+  return [latin1(data.subarray(0, keyword)), new TextDecoder().decode(data.subarray(translated + 1))];
+}
+
+/**
+ * ISO 8859-1, which the decoder of that name is not.
+ * @param {Uint8Array} bytes
+ */
+function latin1(bytes) {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return text;
+}
+
+/**
+ * Checksum of a chunk (ISO 3309), bit by bit: chunks of text are short.
+ * @param {Uint8Array} bytes
+ */
+function crc32(bytes) {
+  let crc = 0xffffffff;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc >>> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc >>> 0;
+}
+`],
+  ["reopen.js", `/**
+ * Settings of a drawn picture, brought back into the form from its PNG.
+ *
+ * @module
+ */
+import { byId, element } from "./dom.js";
+import { readDrawn } from "./drawn.js";
+import { expectEdit, openOriginal, writeEdit } from "./editor.js";
+import { writeSettings } from "./form.js";
+import { PngError, readPng } from "./png_text.js";
+/** @import { Drawn } from "./drawn.js" */
+/** @import { Offer } from "./offer.js" */
+
+const panel = byId("reopened");
+const button = byId("reopen");
+const file = byId("reopen-file");
+
+/** The server's offer, once it is known. @type {Offer | undefined} */
+let offer;
+/** The file that was opened last. @type {File | undefined} */
+let last;
+
+/** @param {Offer} ofServer */
+export function prepareReopening(ofServer) {
+  offer = ofServer;
+  button.disabled = false;
+}
+
+/**
+ * Takes a picture that was dropped or pasted, if it carries settings.
+ *
+ * @param {File} given
+ * @returns {Promise<boolean>} whether it does
+ */
+export async function takeDropped(given) {
+  const drawn = await read(given).catch(() => undefined);
+  if (!drawn) {
+    panel.hidden = true;
+    return false;
+  }
+  await take(given, drawn);
+  return true;
+}
+
+/**
+ * @param {File} given
+ * @returns {Promise<Drawn | undefined>} nothing without settings
+ * @throws {PngError}
+ */
+async function read(given) {
+  return offer && readDrawn(await readPng(given), offer);
+}
+
+/** @param {File} chosen */
+async function open(chosen) {
+  try {
+    const drawn = await read(chosen);
+    if (drawn) return await take(chosen, drawn);
+    say(
+      chosen,
+      "This PNG has no settings of a drawing. Programs and web sites that change a picture often remove them.",
+    );
+  } catch (error) {
+    if (!(error instanceof PngError) && !(error instanceof DOMException)) throw error;
+    say(chosen, error instanceof PngError ? error.message : "The browser cannot read this file.");
+  }
+}
+
+/**
+ * @param {File} given
+ * @param {Drawn} drawn
+ */
+async function take(given, { wish, edit, notes }) {
+  writeSettings(wish);
+  if (edit) expectEdit(edit);
+  else await writeEdit(undefined);
+  const exact = notes.length === 0 ? " Draw repeats the picture, bit by bit." : "";
+  say(given, \`The settings of \${given.name || "the picture"} are filled in.\${exact}\`, notes);
+}
+
+/**
+ * @param {File} given
+ * @param {string} text
+ * @param {readonly string[]} [notes]
+ */
+function say(given, text, notes = []) {
+  last = given;
+  panel.hidden = false;
+  byId("reopened-text").textContent = text;
+  byId("reopened-notes").replaceChildren(...notes.map((note) => element("li", { textContent: note })));
+  panel.scrollIntoView({ block: "nearest" });
+}
+
+button.addEventListener("click", () => file.click());
+file.addEventListener("change", () => {
+  const [chosen] = file.files;
+  file.value = ""; // so that the same file can be chosen again
+  if (chosen) open(chosen);
+});
+byId("reopened-start").addEventListener("click", () => {
+  panel.hidden = true;
+  if (last) openOriginal(last);
+});
+`],
   ["row.js", `/**
  * Pictures of one request, and their progress.
  *
@@ -2752,6 +3367,10 @@ export function settingsText({ steps, sampler, ...wish }) {
   if (wish.negative_class !== undefined) parts.push(\`away from \${wish.negative_class}\`);
   if (wish.guidance_rescale !== undefined) parts.push(\`rescaled \${wish.guidance_rescale}\`);
   if (wish.guidance_interval !== undefined) parts.push(\`at noise levels \${wish.guidance_interval}\`);
+  if (wish.spacing !== undefined) parts.push(\`spacing \${wish.spacing}\`);
+  if (wish.eta !== undefined) parts.push(\`eta \${wish.eta}\`);
+  if (wish.variance !== undefined) parts.push(\`variance \${wish.variance}\`);
+  if (wish.churn !== undefined) parts.push(\`churn \${wish.churn}\`);
   if (wish.edit) {
     const { mask, strength, resamplings } = wish.edit;
     parts.push(\`\${mask ? "a part of" : "from"} your picture, strength \${strength}\`);

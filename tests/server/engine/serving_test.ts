@@ -19,10 +19,11 @@ Deno.test("a served model names its source and its settings, and leaves nothing 
   const gpu = await testGpu();
   const before = [gpu.memory.live, gpu.memory.used];
   const serving = await Serving.open(gpu, { ...options, path: PIPELINE });
-  const { config, schedule, loadedAt, stepSeconds, ...facts } = serving.facts;
+  const { config, schedule, loadedAt, stepSeconds, digest, ...facts } = serving.facts;
   assert.deepEqual(facts, {
     classes: ["0", "1", "2"],
     guide: undefined,
+    guideDigest: undefined,
     id: "tiny_pipeline",
     path: PIPELINE,
     step: undefined,
@@ -33,6 +34,7 @@ Deno.test("a served model names its source and its settings, and leaves nothing 
     adapter: gpu.adapter.name,
     precision: "float32",
   });
+  assert.match(digest, /^[0-9a-f]{64}$/);
   assert.deepEqual([config.sampleSize, schedule.timeAxis?.count], [8, 1000]);
   assert.ok(Math.abs(Date.now() - loadedAt) < 60_000);
   assert.ok(stepSeconds > 0 && stepSeconds < 60, `${stepSeconds}`);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { samplerNames } from "../../../lib/diffusion/sampler.ts";
+import { samplerNames, spacingNames, variances } from "../../../lib/diffusion/sampler.ts";
 import { harness } from "../../support/server/harness.ts";
 
 const FOLDER = new URL("../../../server/page/", import.meta.url);
@@ -77,6 +77,9 @@ Deno.test("the form learns the server's limits and defaults", async () => {
   assert.deepEqual(await (await ask("/page/settings.json")).json(), {
     samplers: samplerNames,
     repeating: ["ddpm", "ddim", "euler", "euler-ancestral"],
+    spacings: spacingNames,
+    variances,
+    takes: { eta: ["ddim"], variance: ["ddpm"], churn: ["edm"] },
     limits: { guidance: 100, resamplings: 50 },
     defaults: { sampler: "ddpm", guidance: 1.5 },
   });

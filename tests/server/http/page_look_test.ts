@@ -32,12 +32,14 @@ visitTest("the keyboard alone is enough, and always shows where it is", {}, asyn
     await page.keyboard.type(value);
   }
   await tab("more-summary");
+  await tab("sampling-summary");
   await tab("edit-summary");
   await tab("draw");
   await page.keyboard.press("Enter");
   await done(page, "2 pictures in");
   assert.equal((await focused()).what, "draw");
   await tab("draw-rows");
+  await tab("reopen");
   await tab("tile");
   await page.keyboard.press("Enter");
   await page.getByRole("dialog", { name: "cat" }).waitFor();

@@ -27,6 +27,7 @@ Deno.test("a picture says how it was made; that it was in mixed precision, too, 
     imageMetadata(planQuery(query, model, defaultSettings), { ...model, model: model.id }, 1);
   const facts = {
     model: "fake-model-step-100",
+    model_digest: "0123456789abcdef",
     class: "cat",
     seed: 9,
     sampler: "ddim",

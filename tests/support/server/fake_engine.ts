@@ -36,6 +36,7 @@ export function fakeModel(changes: Partial<ServedModel> = {}): ServedModel {
     path: "/models/fake-model",
     step: 100,
     parameters: 123_456,
+    digest: "0123456789abcdef".repeat(4),
     height: 32,
     width: 32,
     adapter: "fake adapter",

@@ -1,0 +1,103 @@
+/**
+ * Settings of a drawn picture, brought back into the form from its PNG.
+ *
+ * @module
+ */
+import { byId, element } from "./dom.js";
+import { readDrawn } from "./drawn.js";
+import { expectEdit, openOriginal, writeEdit } from "./editor.js";
+import { writeSettings } from "./form.js";
+import { PngError, readPng } from "./png_text.js";
+/** @import { Drawn } from "./drawn.js" */
+/** @import { Offer } from "./offer.js" */
+
+const panel = byId("reopened");
+const button = byId("reopen");
+const file = byId("reopen-file");
+
+/** The server's offer, once it is known. @type {Offer | undefined} */
+let offer;
+/** The file that was opened last. @type {File | undefined} */
+let last;
+
+/** @param {Offer} ofServer */
+export function prepareReopening(ofServer) {
+  offer = ofServer;
+  button.disabled = false;
+}
+
+/**
+ * Takes a picture that was dropped or pasted, if it carries settings.
+ *
+ * @param {File} given
+ * @returns {Promise<boolean>} whether it does
+ */
+export async function takeDropped(given) {
+  const drawn = await read(given).catch(() => undefined);
+  if (!drawn) {
+    panel.hidden = true;
+    return false;
+  }
+  await take(given, drawn);
+  return true;
+}
+
+/**
+ * @param {File} given
+ * @returns {Promise<Drawn | undefined>} nothing without settings
+ * @throws {PngError}
+ */
+async function read(given) {
+  return offer && readDrawn(await readPng(given), offer);
+}
+
+/** @param {File} chosen */
+async function open(chosen) {
+  try {
+    const drawn = await read(chosen);
+    if (drawn) return await take(chosen, drawn);
+    say(
+      chosen,
+      "This PNG has no settings of a drawing. Programs and web sites that change a picture often remove them.",
+    );
+  } catch (error) {
+    if (!(error instanceof PngError) && !(error instanceof DOMException)) throw error;
+    say(chosen, error instanceof PngError ? error.message : "The browser cannot read this file.");
+  }
+}
+
+/**
+ * @param {File} given
+ * @param {Drawn} drawn
+ */
+async function take(given, { wish, edit, notes }) {
+  writeSettings(wish);
+  if (edit) expectEdit(edit);
+  else await writeEdit(undefined);
+  const exact = notes.length === 0 ? " Draw repeats the picture, bit by bit." : "";
+  say(given, `The settings of ${given.name || "the picture"} are filled in.${exact}`, notes);
+}
+
+/**
+ * @param {File} given
+ * @param {string} text
+ * @param {readonly string[]} [notes]
+ */
+function say(given, text, notes = []) {
+  last = given;
+  panel.hidden = false;
+  byId("reopened-text").textContent = text;
+  byId("reopened-notes").replaceChildren(...notes.map((note) => element("li", { textContent: note })));
+  panel.scrollIntoView({ block: "nearest" });
+}
+
+button.addEventListener("click", () => file.click());
+file.addEventListener("change", () => {
+  const [chosen] = file.files;
+  file.value = ""; // so that the same file can be chosen again
+  if (chosen) open(chosen);
+});
+byId("reopened-start").addEventListener("click", () => {
+  panel.hidden = true;
+  if (last) openOriginal(last);
+});
