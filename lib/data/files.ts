@@ -6,6 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { DataError } from "../errors.ts";
+import { hasImageExtension } from "./decode/content.ts";
 
 /** First line of an error's message; the rest is a stack or a hint for developers. */
 export function reason(error: unknown): string {
@@ -68,8 +69,8 @@ const STAMPED_AT_ONCE = 64;
  * Digest of the state of files: names, sizes and times of change.
  *
  * @param folder their folder
- * @param files paths in it, or an empty one for the folder's path itself
- * @throws {DataError} naming the file that cannot be found
+ * @param files paths in it, of which one may lead nowhere, or an empty one for the folder's path itself
+ * @throws {DataError} naming the file whose state cannot be read
  */
 export async function stampOf(folder: string, files: readonly string[]): Promise<string> {
   const hash = createHash("sha256");
@@ -81,6 +82,7 @@ export async function stampOf(folder: string, files: readonly string[]): Promise
           const { size, mtime } = await Deno.stat(path);
           return [file, size, mtime?.getTime() ?? null];
         } catch (error) {
+          if (file !== "" && error instanceof Deno.errors.NotFound) return [file, null, null];
           throw unreadable(path, error);
         }
       }),
@@ -88,6 +90,20 @@ export async function stampOf(folder: string, files: readonly string[]): Promise
     hash.update(JSON.stringify(states));
   }
   return hash.digest("hex");
+}
+
+/**
+ * What a link leads to. One that leads nowhere and has the name of an image is a file that cannot be read, as others may be.
+ *
+ * @throws {Deno.errors} the system's error for another link to nowhere, which may be that of a folder
+ */
+export async function targetOf(path: string): Promise<Pick<Deno.FileInfo, "isDirectory" | "isFile">> {
+  try {
+    return await Deno.stat(path);
+  } catch (error) {
+    if (!hasImageExtension(path)) throw error;
+    return { isDirectory: false, isFile: true };
+  }
 }
 
 /** A folder's entries by kind, names in code unit order, links followed. */
@@ -118,7 +134,7 @@ export async function listFolder(path: string): Promise<FolderListing> {
       at = `${path}/${name}`;
       if (name.startsWith(".") || SYSTEM_FOLDERS.has(name)) listing.ignored.push(name);
       else {
-        const { isDirectory, isFile } = entry.isSymlink ? await Deno.stat(at) : entry;
+        const { isDirectory, isFile } = entry.isSymlink ? await targetOf(at) : entry;
         listing[isDirectory ? "folders" : isFile ? "files" : "ignored"].push(name);
       }
     }

@@ -15,6 +15,7 @@ import type { ImageSource } from "./image_source.ts";
 import type { Cifar10Split } from "./official.ts";
 import type { OpenSink } from "./pixel_sink.ts";
 import { FileCounts } from "./summary.ts";
+import { contentBytes } from "./tree/file_tree.ts";
 
 /** Images between two progress events. */
 const PROGRESS_EVERY = 100;
@@ -58,10 +59,11 @@ export async function readImageFiles(
   let done = 0;
   using pool = new DecoderPool(files.length);
   onProgress({ message, done, total: files.length });
-  await pool.forEach(source.read(files.map(({ file }) => file)), async ({ file, bytes }) => {
+  await pool.forEach(source.read(files.map(({ file }) => file)), async (content) => {
+    const { file } = content;
     const i = indices.get(file)!; // a file that was asked for
     try {
-      const image = await pool.decode(bytes, source.describe(file), framing);
+      const image = await pool.decode(contentBytes(content), source.describe(file), framing);
       sink.put(i, image.pixels);
       counts.add(image);
     } catch (error) {

@@ -23,7 +23,7 @@ export interface ImageSource extends AsyncDisposable {
    * Contents of images, in the order that the source reads fastest.
    *
    * @param files names from the layout
-   * @throws {DataError} naming the file
+   * @throws {DataError} naming the source, where no further file can be read
    */
   read(files: readonly string[]): AsyncIterable<FileContent>;
   /**

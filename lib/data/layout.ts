@@ -64,12 +64,14 @@ export async function readLayout(
     );
   }
   const labelFiles = await readLabelFiles(tree, splits, column);
-  const labelling = chooseLabelling(
-    tree,
-    images,
-    splits,
-    labelFiles.filter(({ column }) => column !== undefined),
-  );
+  const labelling = labelFiles.some(({ unlabelled }) => unlabelled)
+    ? withoutClasses(images)
+    : chooseLabelling(
+      tree,
+      images,
+      splits,
+      labelFiles.filter(({ column }) => column !== undefined),
+    );
   const train = labelling.imagesIn(splits.train);
   const classes = sortClassNames(train.map(({ name }) => name), labelling.areNumbers).filter((name) =>
     name !== ""
@@ -88,8 +90,10 @@ export async function readLayout(
   const notes = [
     ...skippedNote(tree, skipped),
     ...labelling.notes,
-    ...labelFiles.filter(({ column }) => column === undefined).map(({ file }) =>
-      `${tree.describe(file)} has no labels (a column ${LABEL_COLUMNS.join(", ")})`
+    ...labelFiles.filter(({ column }) => column === undefined).map(({ file, unlabelled }) =>
+      unlabelled
+        ? `no classes, as ${tree.describe(file)} says`
+        : `${tree.describe(file)} has no labels (a column ${LABEL_COLUMNS.join(", ")})`
     ),
   ];
   if (split === "test") return { classes, images: listed(splits.test!), validation: undefined, notes }; // checked above

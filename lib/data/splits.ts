@@ -53,11 +53,10 @@ export function findSplits(tree: FileTree): Splits {
       const why = other === undefined
         ? "neither a split nor a class"
         : `the same split as ${other.slice(0, -1)}`;
+      const path = tree.pathOf(train);
       throw new DataError(
-        `${
-          tree.describe(name)
-        }: ${why}, beside ${train}, which has class folders; to read only ${train}, give it as the ` +
-          `data (--data ${tree.describe(train)})`,
+        `${tree.describe(name)}: ${why}, beside ${train}, which has class folders; to read only ${train}, ` +
+          (path === undefined ? "unpack the archive" : `give it as the data (--data ${path})`),
       );
     }
     splits[split] = `${name}/`;

@@ -8,6 +8,8 @@ const png = async (red: number, width = 8, height = width) =>
   Uint8Array.from(await makePng(width, height, () => [red, 20, 30]));
 const [ONE, TWO, THREE, FOUR] = await Promise.all([10, 20, 30, 40].map((red) => png(red)));
 const text = (value: string) => new TextEncoder().encode(value);
+const utf16 = (value: string) =>
+  new Uint8Array(Uint16Array.from(`\ufeff${value}`, (one) => one.charCodeAt(0)).buffer);
 
 /** Loads files; notes go to `told`, without where the folder is. */
 async function load(
@@ -117,6 +119,48 @@ Deno.test("loadImages: numbers as labels keep their order, and a CSV needs no he
   assert.deepEqual([ids.classes, reds(ids)], [["a", "b"], [10, 30, 20]]);
 });
 
+const DELIMITED: readonly [what: string, csv: Uint8Array<ArrayBuffer>, classes: string[]][] = [
+  ["a semicolon in a class name", text("file,label\n1.png,red; light\n2.png,red; dark\n"), [
+    "red; dark",
+    "red; light",
+  ]],
+  ["a comma in a class name", text("file;label\n1.png;red, light\n2.png;red, dark\n"), [
+    "red, dark",
+    "red, light",
+  ]],
+  ["tabs", text("file\tlabel\n1.png\tb, c\n2.png\ta\n"), ["a", "b, c"]],
+  [
+    "quotes, a mark and CRLF",
+    text('\ufeff"file","a, b","label"\r\n"1.png","x;y","b"\r\n"2.png","","a"\r\n'),
+    ["a", "b"],
+  ],
+  ["empty columns at the end of rows", text("1.png,b,,\n2.png,a,,\n"), ["a", "b"]],
+  ["numbers as pandas writes them", text("file,label\n1.png,10.0\n2.png,9.0\n3.png,\n"), ["9", "10"]],
+  ["versions, which are no such numbers", text("file,label\n1.png,1.5\n2.png,1.0\n"), ["1.0", "1.5"]],
+  ["UTF-16", utf16("file,label\n1.png,b\n2.png,a\n"), ["a", "b"]],
+];
+for (const [what, csv, classes] of DELIMITED) {
+  Deno.test(`loadImages: labels.csv with ${what}`, async () => {
+    const images = { "1.png": ONE, "2.png": TWO, "3.png": THREE };
+    const data = await load({ ...images, "labels.csv": csv });
+    assert.deepEqual([data.classes, [...data.labels], reds(data)], [classes, [1, 0], [10, 20]]);
+  });
+}
+
+Deno.test("loadImages: names in a label file may be composed where the files' are not", async () => {
+  const files = { "cafe\u0301.png": ONE, "\u00e9te\u0301.png": TWO };
+  const data = await load({ ...files, "labels.csv": text("caf\u00e9.png,b\n\u00e9t\u00e9,a\n") }, {}, "zip");
+  assert.deepEqual([data.classes, reds(data)], [["a", "b"], [10, 20]]);
+});
+
+Deno.test("loadImages: dataset.json without labels means no classes, whatever folders the images are in", async () => {
+  const told: string[] = [];
+  const files = { "00000/1.png": ONE, "00001/2.png": TWO, "dataset.json": text('{"labels":null}') };
+  const data = await load(files, {}, "zip", told);
+  assert.deepEqual([data.classes, [...data.labels], reds(data)], [[], [0, 0], [10, 20]]);
+  assert.match(told[0]!, /^no classes, as pets\.zip: dataset\.json says$/);
+});
+
 Deno.test("loadImages: a label file of each split, and one for all of them", async () => {
   const images = { "train/1.png": ONE, "train/2.png": TWO, "val/1.png": THREE };
   const own = await load({
@@ -185,7 +229,21 @@ const WRONG: [string, Files, RegExp][] = [
     { "labels.csv": text("file,label\n1.png,Any") },
     /labels\.csv: line 2: all, any and none are keywords/,
   ],
-  ["bytes that are no text", { "labels.csv": Uint8Array.of(0xff, 0xfe, 0x41, 0) }, /labels\.csv: /],
+  [
+    "a text in Latin-1",
+    { "labels.csv": Uint8Array.of(0x66, 0xe9, 0x2c) },
+    /labels\.csv: not a text in UTF-8; /,
+  ],
+  [
+    "a value too many",
+    { "labels.csv": text("file,label\n1.png,red, light") },
+    /labels\.csv: line 2: expected 2 values, found 3; /,
+  ],
+  [
+    "no label of any image",
+    { "labels.csv": text("file,label\n1.png,\n") },
+    /labels\.csv: no image has a label$/,
+  ],
 ];
 for (const [what, files, message] of WRONG) {
   Deno.test(`loadImages: a label file with ${what} is refused with the place`, async () => {

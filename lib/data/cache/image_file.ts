@@ -18,7 +18,7 @@ import { piecesOf } from "../image_store.ts";
 import { FileImages } from "./file_images.ts";
 
 /** Raise when images are decoded or framed in another way, or the file's contents change. */
-export const CACHE_VERSION = 1;
+export const CACHE_VERSION = 2;
 
 /** Bytes before the images: a page, and more than the header takes. */
 export const HEADER_BYTES = 4096;

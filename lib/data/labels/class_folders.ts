@@ -52,9 +52,10 @@ function checkDepths(tree: FileTree, root: string, images: readonly string[]): v
     }
     if (deeper.length > 0) {
       const outer = describe(tree, `${root}${first}`);
+      const path = tree.pathOf(`${root}${first}`);
       throw new DataError(
         `${outer}/${second}: a folder inside a class folder; if it is a class itself, the data is at ${outer} ` +
-          `(--data ${outer})`,
+          (path === undefined ? "(which has to be unpacked)" : `(--data ${path})`),
       );
     }
   }

@@ -9,9 +9,9 @@ import { checkLabel, type LabelEntries } from "./label_entries.ts";
 /** Parses the file; see {@linkcode LabelReader}. */
 export function readDatasetJson(text: string, wanted: string | undefined): LabelEntries {
   if (wanted !== undefined && wanted !== "labels") throw new Error(`no column ${wanted}; expected labels`);
-  const data: unknown = JSON.parse(text.replace(/^\ufeff/, ""));
+  const data: unknown = JSON.parse(text);
   const labels = typeof data === "object" && data !== null && "labels" in data ? data.labels : undefined;
-  if (labels === null) return { entries: [], column: undefined };
+  if (labels === null) return { entries: [], column: undefined, unlabelled: true };
   if (!Array.isArray(labels)) throw new Error("labels: expected a list of pairs [file, label], or null");
   const entries = labels.map((pair: unknown, i) => {
     const where = `labels[${i}]`;

@@ -19,6 +19,8 @@ export interface LabelEntries {
   readonly entries: readonly LabelEntry[];
   /** Column of the labels; undefined if there is none. */
   readonly column: string | undefined;
+  /** True if the file says that the images have no classes. */
+  readonly unlabelled?: true;
 }
 
 /**

@@ -6,7 +6,7 @@
 
 import { DataError } from "../../errors.ts";
 import { reason } from "../files.ts";
-import type { FileTree } from "../tree/file_tree.ts";
+import { contentBytes, type FileTree } from "../tree/file_tree.ts";
 import { readDatasetJson } from "./dataset_json.ts";
 import type { LabelEntries, LabelReader } from "./label_entries.ts";
 import { readLabelsCsv } from "./labels_csv.ts";
@@ -44,14 +44,26 @@ export async function readLabelFile(
   column: string | undefined,
 ): Promise<LabelEntries> {
   const read = READERS[file.slice(file.lastIndexOf("/") + 1).toLowerCase()]!; // from `findLabelFile`
-  for await (const { bytes } of tree.read([file])) {
+  for await (const content of tree.read([file])) {
+    const bytes = contentBytes(content);
     try {
-      return await read(new TextDecoder("utf-8", { fatal: true }).decode(bytes), column);
+      return await read(textOf(bytes), column);
     } catch (error) {
       throw new DataError(`${tree.describe(file)}: ${reason(error)}`, { cause: error });
     }
   }
   throw new DataError(`${tree.describe(file)}: cannot be read`);
+}
+
+/** Text of a file in UTF-8, or in UTF-16 with its mark, as spreadsheets write it. */
+function textOf(bytes: Uint8Array): string {
+  const mark = bytes.length >= 2 ? bytes[0]! << 8 | bytes[1]! : 0;
+  const encoding = mark === 0xfffe ? "utf-16le" : mark === 0xfeff ? "utf-16be" : "utf-8";
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error(`not a text in UTF-8; a spreadsheet saves one as "CSV UTF-8"`);
+  }
 }
 
 /** Note on images without a label. */

@@ -52,6 +52,7 @@ export function byLabelFile(
   if (names.size > MAX_CLASSES) {
     throw new DataError(`${sources}: expected at most ${MAX_CLASSES} classes, found ${names.size}`);
   }
+  if (names.size === 0) throw new DataError(`${sources}: no image has a label`);
   const left = images.filter((file) => !byFile.has(file));
   return {
     areNumbers,
@@ -70,13 +71,25 @@ export function byLabelFile(
 
 function imageFinder(images: readonly string[], folder: string): (image: string) => string | undefined {
   const all = new Set(images);
-  const byStem = new Map<string, string | undefined>();
-  for (const file of images) {
-    const stem = file.replace(/\.[^./]*$/, "").slice(file.lastIndexOf("/") + 1);
-    byStem.set(stem, byStem.has(stem) ? undefined : file);
-  }
+  // macOS decomposes names (NFD), spreadsheets and keyboards compose them.
+  const byComposed = uniqueBy(images, (file) => file.normalize("NFC"));
+  const byStem = uniqueBy(
+    images,
+    (file) => file.replace(/\.[^./]*$/, "").slice(file.lastIndexOf("/") + 1).normalize("NFC"),
+  );
   return (image) => {
     const path = `${folder}${image.replaceAll("\\", "/").replace(/^\.\//, "")}`;
-    return all.has(path) ? path : byStem.get(image);
+    if (all.has(path)) return path;
+    return byComposed.get(path.normalize("NFC")) ?? byStem.get(image.normalize("NFC"));
   };
+}
+
+/** Files by a key, undefined where several have it. */
+function uniqueBy(
+  files: readonly string[],
+  key: (file: string) => string,
+): ReadonlyMap<string, string | undefined> {
+  const unique = new Map<string, string | undefined>();
+  for (const file of files) unique.set(key(file), unique.has(key(file)) ? undefined : file);
+  return unique;
 }

@@ -4,12 +4,39 @@
  * @module
  */
 
-/** A file's content. */
-export interface FileContent {
-  /** Path in the tree. */
-  readonly file: string;
-  /** The whole file. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
+import { DataError } from "../../errors.ts";
+
+/** A file's content, or why it cannot be read. */
+export type FileContent =
+  & {
+    /** Path in the tree. */
+    readonly file: string;
+  }
+  & ({
+    /** The whole file. */
+    readonly bytes: Uint8Array<ArrayBuffer>;
+  } | {
+    /** Names the file; others may be intact. */
+    readonly error: DataError;
+  });
+
+/** Content of a file from `read`, whose `DataError` is kept. */
+export async function contentOr(
+  file: string,
+  read: () => Promise<Uint8Array<ArrayBuffer>>,
+): Promise<FileContent> {
+  try {
+    return { file, bytes: await read() };
+  } catch (error) {
+    if (error instanceof DataError) return { file, error };
+    throw error;
+  }
+}
+
+/** Bytes of a file's content. */
+export function contentBytes(content: FileContent): Uint8Array<ArrayBuffer> {
+  if ("error" in content) throw content.error;
+  return content.bytes;
 }
 
 /** A folder or an archive. */
@@ -33,7 +60,7 @@ export interface FileTree extends AsyncDisposable {
    * Contents of files, in the order that the tree reads fastest.
    *
    * @param files paths of the tree
-   * @throws {DataError} naming the file
+   * @throws {DataError} naming the archive, where it is damaged so that no further file can be read
    */
   read(files: readonly string[]): AsyncIterable<FileContent>;
   /**
@@ -42,6 +69,8 @@ export interface FileTree extends AsyncDisposable {
    * @throws {DataError} naming the file that cannot be found
    */
   stamp(): Promise<string>;
+  /** Path of a folder of the tree by which it alone can be read; undefined in an archive. */
+  pathOf(folder: string): string | undefined;
   /** Name of a file for messages: its path for a folder, `ARCHIVE: FILE` for an archive. */
   describe(file: string): string;
 }

@@ -5,8 +5,8 @@
  */
 
 import { DataError } from "../../errors.ts";
-import { readBytes, readHead, stampOf, unreadable } from "../files.ts";
-import { type FileContent, type FileTree, isIgnoredName, sortedPaths } from "./file_tree.ts";
+import { readBytes, readHead, stampOf, targetOf, unreadable } from "../files.ts";
+import { contentOr, type FileContent, type FileTree, isIgnoredName, sortedPaths } from "./file_tree.ts";
 
 /** Limit on nested folders: deeper ones are no data set, or a link back to a folder that holds it. */
 const MAX_DEPTH = 12;
@@ -41,11 +41,15 @@ export class FolderTree implements FileTree {
   }
 
   async *read(files: readonly string[]): AsyncGenerator<FileContent> {
-    for (const file of files) yield { file, bytes: await readBytes(this.describe(file)) };
+    for (const file of files) yield await contentOr(file, () => readBytes(this.describe(file)));
   }
 
   stamp(): Promise<string> {
     return stampOf(this.path, this.files);
+  }
+
+  pathOf(folder: string): string {
+    return this.describe(folder);
   }
 
   describe(file: string): string {
@@ -77,7 +81,7 @@ async function list(root: string, prefix: string, found: Found, depth: number): 
         found.ignored.push(file);
         continue;
       }
-      const { isDirectory, isFile } = entry.isSymlink ? await Deno.stat(at) : entry;
+      const { isDirectory, isFile } = entry.isSymlink ? await targetOf(at) : entry;
       if (isDirectory) {
         folders++;
         await list(root, `${file}/`, found, depth + 1);

@@ -4,15 +4,21 @@
  * @module
  */
 
+import { crc32 } from "node:zlib";
 import { DataError } from "../../errors.ts";
 import { MAX_FILE_BYTES, reason, stampOf, unreadable } from "../files.ts";
 import { ArchiveListing, type ArchivePaths } from "./archive_listing.ts";
-import type { FileContent, FileTree } from "./file_tree.ts";
+import { contentOr, type FileContent, type FileTree } from "./file_tree.ts";
 
 /** The part of yauzl's entries that is used here. */
 interface ZipEntry {
   readonly fileName: string;
+  readonly fileNameRaw: Uint8Array;
   readonly uncompressedSize: number;
+  /** Of the content. */
+  readonly crc32: number;
+  readonly versionMadeBy: number;
+  readonly externalFileAttributes: number;
   isEncrypted(): boolean;
 }
 
@@ -61,9 +67,10 @@ export class ZipTree implements FileTree {
     const entries = new Map<string, ZipEntry>();
     try {
       for await (const entry of zip.eachEntry()) {
-        const isFolder = entry.fileName.endsWith("/");
-        const file = listing.add(entry.fileName, isFolder ? "folder" : "file");
-        if (file !== undefined && !isFolder) entries.set(file, entry);
+        const name = nameOf(entry);
+        const kind = name.endsWith("/") ? "folder" : isLink(entry) ? "other" : "file";
+        const file = listing.add(name, kind);
+        if (file !== undefined && kind === "file") entries.set(file, entry);
       }
       return new ZipTree(path, zip, listing.finish(), entries);
     } catch (error) {
@@ -78,20 +85,14 @@ export class ZipTree implements FileTree {
   }
 
   async *read(files: readonly string[]): AsyncGenerator<FileContent> {
-    for (const file of files) {
-      const { uncompressedSize } = this.#entryOf(file);
-      if (uncompressedSize > MAX_FILE_BYTES) {
-        throw new DataError(
-          `${this.describe(file)}: ${uncompressedSize} bytes, expected at most ${MAX_FILE_BYTES}`,
-        );
-      }
-      yield { file, bytes: await this.#bytes(file, uncompressedSize) };
-    }
+    for (const file of files) yield await contentOr(file, () => this.#whole(file));
   }
 
   stamp(): Promise<string> {
     return stampOf(this.path, [""]);
   }
+
+  pathOf(): undefined {}
 
   describe(file: string): string {
     return `${this.path}: ${file}`;
@@ -106,6 +107,20 @@ export class ZipTree implements FileTree {
     const entry = this.#entries.get(file)!; // a path of the tree
     if (entry.isEncrypted()) throw new DataError(`${this.describe(file)}: encrypted`);
     return entry;
+  }
+
+  async #whole(file: string): Promise<Uint8Array<ArrayBuffer>> {
+    const { uncompressedSize, crc32: expected } = this.#entryOf(file);
+    if (uncompressedSize > MAX_FILE_BYTES) {
+      throw new DataError(
+        `${this.describe(file)}: ${uncompressedSize} bytes, expected at most ${MAX_FILE_BYTES}`,
+      );
+    }
+    const bytes = await this.#bytes(file, uncompressedSize);
+    if (crc32(bytes) !== expected) {
+      throw new DataError(`${this.describe(file)}: damaged: its checksum is wrong`);
+    }
+    return bytes;
   }
 
   /** The first `count` bytes of an entry. */
@@ -129,6 +144,24 @@ export class ZipTree implements FileTree {
     }
     return bytes;
   }
+}
+
+/**
+ * Name of an entry. macOS writes UTF-8 without saying so, which yauzl takes for code page 437; no text of that code page with letters
+ * beyond ASCII is likely to be UTF-8.
+ */
+function nameOf({ fileName, fileNameRaw }: ZipEntry): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(fileNameRaw);
+  } catch {
+    return fileName;
+  }
+}
+
+/** True for a symbolic link of Unix, whose content is the path that it leads to. */
+function isLink({ versionMadeBy, externalFileAttributes }: ZipEntry): boolean {
+  const UNIX = 3;
+  return versionMadeBy >> 8 === UNIX && (externalFileAttributes >>> 16 & 0xf000) === 0xa000;
 }
 
 function damaged(path: string, error: unknown): DataError {

@@ -175,7 +175,7 @@ Deno.test("a file that is damaged anywhere, cut short or no such file is named a
       ...[0, 7, 4096, 5000, intact.length - 1].map((length) => intact.slice(0, length)),
       Uint8Array.from([...intact, 0]),
       new TextEncoder().encode("x".repeat(9000)),
-      new TextEncoder().encode(text.replace("denoise images 1", "denoise images 9")),
+      new TextEncoder().encode(text.replace(/denoise images \d+/, "denoise images 9")),
     ];
     for (const [i, damage] of damages.entries()) {
       await Deno.writeFile(file, damage);
