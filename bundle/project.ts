@@ -15,7 +15,15 @@ const PROJECT_FOLDER = "project";
 export const PROJECT_PARTS: readonly string[] = [
   ...["bench", "bundle", "checkpoints", "deploy", "docs", "examples", "kernels", "lib"],
   ...["server", "tasks", "terminal", "tests"],
-  ...["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"],
+  ...[
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "README.md",
+    "SECURITY.md",
+  ],
   ...["cli.ts", "deno.json", "mod.ts"],
 ];
 
