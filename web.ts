@@ -29,17 +29,19 @@ export { type FetchFilesOptions, fetchModelFiles, type FetchProgress } from "./l
 export type { ModelFiles } from "./lib/files/pipeline_files.ts";
 export { DiffusionModel, type GeneratedStep, type Trajectory } from "./lib/sampling/diffusion_model.ts";
 export { type GridOptions, type ImageMetadata, Images } from "./lib/image/images.ts";
+export { toImageData } from "./lib/image/image_data.ts";
 export type { DenoisingPass, NoisedImage } from "./lib/sampling/denoising_pass.ts";
 export type { AdapterDescription, DeviceOptions, Gpu } from "./lib/gpu/device.ts";
-export type { GenerateOptions } from "./lib/sampling/request.ts";
+export type { DrawPlan, GenerateOptions } from "./lib/sampling/request.ts";
 export type { JupyterMedia } from "./lib/image/jupyter.ts";
-export type {
-  PlannedStep,
-  SamplerChoice,
-  SamplerName,
-  SamplerSettings,
-  SamplerStep,
-  SpacingName,
+export {
+  type PlannedStep,
+  type SamplerChoice,
+  type SamplerName,
+  samplerNames,
+  type SamplerSettings,
+  type SamplerStep,
+  type SpacingName,
 } from "./lib/diffusion/sampler.ts";
 export type { Precision } from "./lib/model/precision.ts";
 export type { BatchPicture, BatchTurn, RunningBatch } from "./lib/sampling/running_batch.ts";
@@ -71,7 +73,7 @@ export type {
   SigmaInterval,
   WeightedLabel,
 } from "./lib/diffusion/guidance.ts";
-export type { ImageEdit } from "./lib/sampling/edits/image_edit.ts";
+export type { CompleteEdit, ImageEdit } from "./lib/sampling/edits/image_edit.ts";
 export type { FrameRequest, ImageJob } from "./lib/sampling/image_job.ts";
 export type { MemoryBudget } from "./lib/gpu/budget.ts";
 export type {

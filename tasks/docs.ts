@@ -5,13 +5,13 @@
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ConfigError } from "../lib/errors.ts";
 import { writeDurable } from "../lib/files/durable.ts";
 import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
 import { path } from "../terminal/values.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { buildSite, writeApi, writeSite } from "./docs/build.ts";
 import { drawPictures } from "./docs/pictures.ts";
+import { replaceSite } from "./site_folder.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
@@ -45,38 +45,13 @@ async function main(args: string[]): Promise<void> {
     }
     return;
   }
-  const replaced = await isSite(out);
-  const next = `${out}.new`;
-  await Deno.remove(next, { recursive: true }).catch(() => {});
-  try {
+  const count = await replaceSite(out, ["index.html", "site.css"], async (folder) => {
     const site = await buildSite(ROOT);
-    await writeSite(site, next);
-    await writeApi(ROOT, next);
-    if (replaced) await Deno.remove(out, { recursive: true });
-    await Deno.rename(next, out);
-    standardOutput().write(
-      `${site.files.size} files and the API reference; start page: ${join(out, "index.html")}\n`,
-    );
-  } finally {
-    await Deno.remove(next, { recursive: true }).catch(() => {});
-  }
-}
-
-/**
- * True for the folder of an earlier site, false if there is none.
- *
- * @throws {ConfigError} if something else is there
- */
-async function isSite(out: string): Promise<boolean> {
-  const names: string[] = [];
-  try {
-    for await (const { name } of Deno.readDir(out)) names.push(name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw new ConfigError("--out", out, "a folder that can be written");
-  }
-  if (names.length === 0 || (names.includes("index.html") && names.includes("site.css"))) return true;
-  throw new ConfigError("--out", out, `a new folder, or one with an earlier site (found ${names[0]})`);
+    await writeSite(site, folder);
+    await writeApi(ROOT, folder);
+    return site.files.size;
+  });
+  standardOutput().write(`${count} files and the API reference; start page: ${join(out, "index.html")}\n`);
 }
 
 if (import.meta.main) {

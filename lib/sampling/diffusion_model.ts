@@ -112,6 +112,15 @@ export class DiffusionModel {
   }
 
   /**
+   * Checks a request, and fills in its defaults, without drawing anything.
+   *
+   * @throws {ConfigError} for an unknown class or an option out of range
+   */
+  plan(options: GenerateOptions = {}): DrawPlan {
+    return planDraw(options, this);
+  }
+
+  /**
    * Samples images. Image `i` depends on the options and on `seed + i` alone, not on the other images of the batch.
    *
    * @returns `count` images for each requested class, in order, with metadata
@@ -119,7 +128,7 @@ export class DiffusionModel {
    * @throws {DeviceError} if the batch does not fit into device memory, or the model was closed
    */
   async generate(options: GenerateOptions = {}): Promise<Images> {
-    const settings = planDraw(options, this);
+    const settings = this.plan(options);
     const plan = planImage(this.schedule, settings);
     const slots = Math.min(settings.batch, settings.labels.length);
     const { images } = await this.#draw(slots, this.#requests(settings, plan), plan, {
@@ -141,7 +150,7 @@ export class DiffusionModel {
     options: GenerateOptions = {},
     show: FrameRequest["kind"] = "predicted",
   ): AsyncGenerator<GeneratedStep, void, undefined> {
-    const settings = planDraw(options, this);
+    const settings = this.plan(options);
     const plan = planImage(this.schedule, settings);
     this.#open();
     const steps = this.#draws.steps(this.#requests(settings, plan), plan, show === "noisy" ? "x" : "preview");
@@ -209,7 +218,7 @@ export class DiffusionModel {
    * @throws {DeviceError} if the images do not fit into device memory, or the model was closed
    */
   async trajectory(options: GenerateOptions, frames: number | readonly number[]): Promise<Trajectory> {
-    const settings = planDraw(options, this);
+    const settings = this.plan(options);
     const plan = planImage(this.schedule, settings);
     const previewAt = keptSteps(frames, plan.length);
     const count = settings.labels.length;

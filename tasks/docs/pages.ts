@@ -26,6 +26,7 @@ export const PARTS: Readonly<Record<string, readonly Page[]>> = {
     guide("sampling", "Drawing and editing"),
     guide("evaluation", "Evaluation"),
     guide("serving", "Serving"),
+    guide("browser", "In a browser"),
     page("deploy/README.md", "deploy.html", "Behind nginx"),
     guide("exchange", "Exchange with Python"),
     guide("kernels", "Kernels"),

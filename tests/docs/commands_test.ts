@@ -49,6 +49,7 @@ const ELSEWHERE: readonly [RegExp, string][] = [
   [/^sh tasks\/setup\.sh (?:train|test)$/, "tests/tasks/setup_test.ts"],
   [/^sh carry\/start\.sh /, "tests/tasks/bundle_test.ts"],
   [/^bash \.ci\/run$/, ".ci/run"],
+  [/^python3 -m http\.server --directory dist\/web /, "tests/web/page_test.ts"],
   [/^(?:sudo|git archive|promtool) |^curl .*img\.example\.net|readyz$/, "tests/deploy/readme_test.ts"],
   [/^podman /, "tests/deploy/service_test.ts"],
   [/^deno run -A examples\//, "tests/examples/examples_test.ts"],
