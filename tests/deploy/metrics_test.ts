@@ -4,28 +4,28 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { DEPLOY } from "../support/deploy/nginx.ts";
 import { faultsOf, type KnownMetric, parseMetrics } from "../support/deploy/promql.ts";
-import { harness } from "../support/server/harness.ts";
+import { makeKey, withKey, withKeys } from "../support/server/keys.ts";
 import { makePng } from "../support/synthetic.ts";
 import { runTool, testsWith } from "../support/tools.ts";
 
 /** The server's own text of its metrics, after something of everything has happened. */
 async function metricsText(): Promise<string> {
-  const { ask, context, jobs } = harness({ settings: { jobs: ":memory:" } });
   const form = new FormData();
   form.set("image", new File([new Uint8Array(await makePng(32, 32, () => [9, 9, 9]))], "a.png"));
   form.set("prompt", "cat");
-  for (
-    const [path, init] of [
-      ["/generate?format=jpeg", {}],
-      ["/generate?steps=x", {}],
-      ["/generate/stream?steps=9&every=2", {}],
-      ["/v1/images/edits", { method: "POST", body: form }],
-    ] as const
-  ) await (await ask(path, init)).text();
-  context.metrics.onUp(context.engine.model!);
-  const text = await (await ask("/metrics")).text();
-  jobs!.stop();
-  jobs!.close();
+  const requests: readonly [string, RequestInit][] = [
+    ["/generate?format=jpeg", {}],
+    ["/generate?steps=x", {}],
+    ["/generate/stream?steps=9&every=2", {}],
+    ["/v1/images/edits", { method: "POST", body: form }],
+  ];
+  const key = makeKey("prometheus", {}, { admin: true });
+  let text = "";
+  await withKeys([key], { settings: { jobs: "jobs.db" } }, async ({ ask, context, engine }) => {
+    for (const [path, init] of requests) await (await ask(path, withKey(key, init))).text();
+    context.metrics.onUp(engine.model!);
+    text = await (await ask("/metrics", withKey(key))).text();
+  });
   return text;
 }
 
