@@ -173,7 +173,8 @@ export function problemBody(problem: ProblemError, instance: string): ProblemBod
 
 /** Error response for a problem. */
 export function problemResponse(problem: ProblemError, instance: string): Response {
-  return new Response(JSON.stringify(problemBody(problem, instance)), {
+  // with a newline, for readers at a terminal
+  return new Response(`${JSON.stringify(problemBody(problem, instance))}\n`, {
     status: problem.status,
     headers: { ...problem.headers, "Content-Type": "application/problem+json", "Cache-Control": "no-store" },
   });

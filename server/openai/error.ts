@@ -30,7 +30,7 @@ export function openAiErrorBody({ status, code, message, errors }: ProblemError)
 
 /** Error response for a problem. */
 export function openAiError(problem: ProblemError): Response {
-  return new Response(JSON.stringify(openAiErrorBody(problem)), {
+  return new Response(`${JSON.stringify(openAiErrorBody(problem))}\n`, {
     status: problem.status,
     headers: { ...problem.headers, "Content-Type": "application/json", "Cache-Control": "no-store" },
   });

@@ -82,5 +82,7 @@ export async function problemOf(response: Response): Promise<Problem> {
   if (response.headers.get("Content-Type") !== "application/problem+json") {
     throw new Error(`not a problem: ${response.status} ${await response.text()}`);
   }
-  return await response.json();
+  const text = await response.text();
+  if (!text.endsWith("}\n")) throw new Error(`a problem without a newline at its end: ${text}`);
+  return JSON.parse(text);
 }
