@@ -15,7 +15,7 @@ import { type CacheOptions, readDecodedImages } from "./cache/decoded_images.ts"
 import { framingOf, type ImageFileOptions } from "./image_options.ts";
 import { type Cifar10Split, IMAGE_SIDE } from "./official.ts";
 import type { ImageSource } from "./image_source.ts";
-import { ParquetSource } from "./parquet/parquet_source.ts";
+import { isParquetName, ParquetSource } from "./parquet/parquet_source.ts";
 import { FolderTree } from "./tree/folder_tree.ts";
 import { TreeSource } from "./tree/tree_source.ts";
 import { archiveKind, openTree } from "./tree/open.ts";
@@ -117,7 +117,10 @@ async function openSource(path: string, onProgress: DataProgressListener): Promi
   const tree = await openTree(path, (done) => {
     if (done % 10_000 === 0) onProgress({ message: `${path}: ${done} entries` });
   });
-  return new TreeSource(tree);
+  const packed = tree.files.find(isParquetName);
+  if (packed === undefined) return new TreeSource(tree);
+  await tree[Symbol.asyncDispose]();
+  throw new DataError(`${tree.describe(packed)}: Parquet files are not read from archives; unpack it`);
 }
 
 function isParquetHead(head: Uint8Array): boolean {

@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { loadImages, type LoadImagesOptions } from "../../lib/data/load_images.ts";
 import { inFolder } from "../support/synthetic.ts";
+import { zipOf } from "../support/torch_files.ts";
 
 const FOLDER = fileURLToPath(new URL("fixtures/parquet", import.meta.url));
+const LABELS = fileURLToPath(new URL("fixtures/labels.parquet", import.meta.url));
 const FIRST = `${FOLDER}/train-00000-of-00002.parquet`;
 
 async function load(path: string, options: LoadImagesOptions = {}, told: string[] = []) {
@@ -34,8 +36,111 @@ Deno.test("one Parquet file is read, and its classes from another column", async
   );
   await assert.rejects(
     load(FIRST, { split: "test" }),
-    /no test images: expected Parquet files whose names begin with train and test$/,
+    /no test images: expected Parquet files, or folders of them, called train and test$/,
   );
+});
+
+const NAMES: readonly [what: string, names: readonly string[]][] = [
+  ["in folders called train, test, …", ["train/0000", "train/0001", "validation/0000", "test/0000"]],
+  ["with the split in the middle of their names", [
+    "pets-train-0",
+    "pets-train-1",
+    "pets.val.0",
+    "pets_test",
+  ]],
+];
+for (const [what, names] of NAMES) {
+  Deno.test(`Parquet files ${what} are of those splits, and others of none`, async () => {
+    await inFolder(async (folder) => {
+      const told: string[] = [];
+      const hub = [
+        "train-00000-of-00002",
+        "train-00001-of-00002",
+        "validation-00000-of-00001",
+        "test-00000-of-00001",
+      ];
+      for (const [i, name] of [...names, "unlabelled"].entries()) {
+        const path = `${folder}/hub/${name}.parquet`;
+        await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+        await Deno.copyFile(`${FOLDER}/${hub[i % hub.length]}.parquet`, path);
+      }
+      const train = await load(`${folder}/hub`, {}, told);
+      assert.deepEqual([train.reds, [...train.validation!]], [[10, 20, 40, 50], [3]]);
+      assert.match(told[0]!, /: left out 1 Parquet file of no split$/);
+      assert.deepEqual((await load(`${folder}/hub`, { split: "test" })).reds, [60]);
+    });
+  });
+}
+
+Deno.test("labels of a Parquet file are texts, bytes of texts, truths or whole numbers; others are refused", async () => {
+  const skip = (labelColumn: string, told?: string[]) =>
+    load(LABELS, { labelColumn, onBadFile: "skip" }, told);
+  const kinds: [column: string, classes: string[], labels: number[], reds: number[]][] = [
+    ["bytes", ["a", "b"], [1, 0], [10, 40]],
+    ["whole", ["9", "10"], [1], [10]],
+    ["truth", ["false", "true"], [1, 0], [10, 40]],
+  ];
+  for (const [column, ...expected] of kinds) {
+    const { classes, labels, reds } = await skip(column);
+    assert.deepEqual([classes, [...labels], reds], expected, column);
+  }
+  const refused = {
+    measure: "row 0: the label is 0\\.5",
+    list: "row 0: .* is a list",
+    record: "row 0: .* is a record",
+  };
+  for (const [column, message] of Object.entries(refused)) {
+    await assert.rejects(
+      skip(column),
+      new RegExp(`labels\\.parquet: ${message}, expected a text or a whole number$`),
+    );
+  }
+  await assert.rejects(skip("far"), /row 3: the label is 2, expected one of the 2 classes, or -1$/);
+});
+
+Deno.test("rows without an image are named, or left out", async () => {
+  const told: string[] = [];
+  assert.deepEqual((await load(LABELS, { onBadFile: "skip" }, told)).reds, [10, 40]);
+  assert.match(told[0]!, /^left out 2 of 4 files, .*: row 1: expected an image's bytes; .*: row 2: expected/);
+  await assert.rejects(
+    load(LABELS),
+    /labels\.parquet: row 1: expected an image's bytes; files outside .* leaves/,
+  );
+});
+
+Deno.test(
+  "more Parquet files than a process may open are read",
+  { ignore: Deno.build.os === "windows" },
+  async () => {
+    await inFolder(async (folder) => {
+      const parts = Array.from({ length: 40 }, (_, i) => `${folder}/${i}.parquet`);
+      for (const part of parts) await Deno.copyFile(FIRST, part);
+      const script = new URL("../support/load_images.ts", import.meta.url);
+      const { code, stderr } = await new Deno.Command("sh", {
+        args: ["-c", 'ulimit -n 40; exec "$@"', "sh", Deno.execPath(), "run", "-A", script.href, folder],
+      }).output();
+      assert.equal(code, 0, new TextDecoder().decode(stderr));
+    });
+  },
+);
+
+Deno.test("a Git LFS pointer in the place of a Parquet file or an archive is called so, and Parquet in an archive", async () => {
+  await inFolder(async (folder) => {
+    for (const name of ["hub/train-0.parquet", "pets.zip"]) {
+      const path = `${folder}/${name}`;
+      await Deno.mkdir(`${folder}/hub`, { recursive: true });
+      await Deno.writeTextFile(path, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
+      await assert.rejects(
+        load(name === "pets.zip" ? path : `${folder}/hub`),
+        new RegExp(`${name}: a Git LFS pointer, not the file itself \\(fetch it with: git lfs pull\\)`),
+      );
+    }
+    await Deno.writeFile(`${folder}/pets.zip`, zipOf({ "data/train-0.parquet": await Deno.readFile(FIRST) }));
+    await assert.rejects(
+      load(`${folder}/pets.zip`),
+      /pets\.zip: data\/train-0\.parquet: Parquet files are not read from archives; unpack it$/,
+    );
+  });
 });
 
 Deno.test("a damaged Parquet file is named, wherever it is damaged", async () => {

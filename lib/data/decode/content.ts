@@ -57,9 +57,7 @@ export function describeContent(head: Uint8Array): string {
   const image = signatureOf(head);
   if (image !== undefined) return `${image}, which is not supported`;
   const text = latin1(head.subarray(0, HEAD_BYTES)).replace(/^\xef\xbb\xbf/, "").trimStart();
-  if (text.startsWith("version https://git-lfs.github.com/")) {
-    return "a Git LFS pointer, not the image itself (fetch the images with: git lfs pull)";
-  }
+  if (isLfsPointer(head)) return LFS_POINTER;
   if (/^(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b/is.test(text)) {
     return "an HTML page";
   }
@@ -67,6 +65,14 @@ export function describeContent(head: Uint8Array): string {
   if (/^\s*[{[]/.test(text)) return "a JSON text";
   if (head.every((byte) => byte === 0)) return "nothing but zero bytes";
   return "not an image";
+}
+
+/** Description of a file that Git LFS has put in the place of another. */
+export const LFS_POINTER = "a Git LFS pointer, not the file itself (fetch it with: git lfs pull)";
+
+/** True if the first bytes are those of a Git LFS pointer. */
+export function isLfsPointer(head: Uint8Array): boolean {
+  return latin1(head.subarray(0, HEAD_BYTES)).startsWith("version https://git-lfs.github.com/");
 }
 
 function latin1(bytes: Uint8Array): string {

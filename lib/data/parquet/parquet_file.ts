@@ -6,6 +6,7 @@
 
 import type { FileMetaData } from "hyparquet";
 import { DataError } from "../../errors.ts";
+import { HEAD_BYTES, isLfsPointer, LFS_POINTER } from "../decode/content.ts";
 import { reason, unreadable } from "../files.ts";
 
 /** A value of a column. */
@@ -14,19 +15,17 @@ export interface ColumnValue {
   readonly value: unknown;
 }
 
-/** A Parquet file. */
+/** A Parquet file, which is open only while it is read: a data set may have more files than a process may open. */
 export class ParquetFile {
   readonly path: string;
   /** Names of the top columns. */
   readonly columns: readonly string[];
   readonly rows: number;
-  readonly #file: Deno.FsFile;
   readonly #size: number;
   readonly #metadata: FileMetaData;
 
-  private constructor(path: string, file: Deno.FsFile, size: number, metadata: FileMetaData) {
+  private constructor(path: string, size: number, metadata: FileMetaData) {
     this.path = path;
-    this.#file = file;
     this.#size = size;
     this.#metadata = metadata;
     this.rows = Number(metadata.num_rows);
@@ -35,12 +34,10 @@ export class ParquetFile {
 
   /** @throws {DataError} if the file cannot be read, or its metadata is damaged */
   static async open(path: string): Promise<ParquetFile> {
-    let file: Deno.FsFile;
-    try {
-      file = await Deno.open(path);
-    } catch (error) {
-      throw unreadable(path, error);
-    }
+    using file = await openFile(path);
+    const head = new Uint8Array(HEAD_BYTES);
+    const found = head.subarray(0, (await file.read(head)) ?? 0);
+    if (isLfsPointer(found)) throw new DataError(`${path}: ${LFS_POINTER}`);
     try {
       const { size } = await file.stat();
       const { parquetMetadataAsync } = await import("hyparquet");
@@ -48,9 +45,8 @@ export class ParquetFile {
         byteLength: size,
         slice: (from, to) => slice(file, from, to ?? size),
       });
-      return new ParquetFile(path, file, size, metadata);
+      return new ParquetFile(path, size, metadata);
     } catch (error) {
-      file.close();
       throw new DataError(`${path}: a damaged Parquet file: ${reason(error)}`, { cause: error });
     }
   }
@@ -78,9 +74,10 @@ export class ParquetFile {
       import("hyparquet"),
       import("hyparquet-compressors"),
     ]);
+    using opened = await openFile(this.path);
     const file = {
       byteLength: this.#size,
-      slice: (from: number, to: number = this.#size) => slice(this.#file, from, to),
+      slice: (from: number, to: number = this.#size) => slice(opened, from, to),
     };
     let rowStart = 0;
     for (const { num_rows } of this.#metadata.row_groups) {
@@ -112,10 +109,14 @@ export class ParquetFile {
       rowStart = rowEnd;
     }
   }
+}
 
-  /** Closes the file. */
-  close(): void {
-    this.#file.close();
+/** @throws {DataError} naming the file, if it cannot be opened */
+async function openFile(path: string): Promise<Deno.FsFile> {
+  try {
+    return await Deno.open(path);
+  } catch (error) {
+    throw unreadable(path, error);
   }
 }
 

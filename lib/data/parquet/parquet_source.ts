@@ -14,7 +14,7 @@ import { leftOut } from "../labels/label_file.ts";
 import type { ImageLayout, LabelledImage } from "../layout.ts";
 import type { Cifar10Split } from "../official.ts";
 import { NoTestImages, type SplitName, splitOfName } from "../splits.ts";
-import { type FileContent, sortedPaths } from "../tree/file_tree.ts";
+import { contentOr, type FileContent, sortedPaths } from "../tree/file_tree.ts";
 import { FolderTree } from "../tree/folder_tree.ts";
 import { ParquetFile } from "./parquet_file.ts";
 
@@ -50,7 +50,7 @@ export class ParquetSource implements ImageSource {
   static async open(path: string): Promise<ParquetSource | undefined> {
     const { isDirectory } = await Deno.stat(path);
     const names = isDirectory ? (await FolderTree.open(path)).files : [""];
-    const parquet = names.filter((name) => name === "" || name.toLowerCase().endsWith(".parquet"));
+    const parquet = names.filter((name) => name === "" || isParquetName(name));
     if (parquet.length === 0) return undefined;
     const files = new Map<string, ParquetFile>();
     for (const name of parquet) {
@@ -63,7 +63,7 @@ export class ParquetSource implements ImageSource {
     const bySplit = this.#bySplit();
     if (split === "test" && !bySplit.test) {
       throw new NoTestImages(
-        `${this.path}: no test images: expected Parquet files whose names begin with train and test`,
+        `${this.path}: no test images: expected Parquet files, or folders of them, called train and test`,
       );
     }
     const rows: Record<SplitName, Row[]> = { train: [], validation: [], test: [] };
@@ -84,10 +84,16 @@ export class ParquetSource implements ImageSource {
       });
     const used = split === "test" ? rows.test : [...rows.train, ...rows.validation];
     const left = classes.length === 0 ? 0 : used.filter(({ name }) => name === undefined).length;
+    const unused = this.#files.size - Object.values(bySplit).reduce((sum, { length }) => sum + length, 0);
     const notes = [
-      ...this.#ignored.length === 0
+      ...unused === 0
         ? []
-        : [`${this.path}: skipped ${this.#ignored.length} files that are not Parquet`],
+        : [`${this.path}: left out ${counted(unused, "Parquet file", "Parquet files")} of no split`],
+      ...this.#ignored.length === 0 ? [] : [
+        `${this.path}: skipped ${
+          counted(this.#ignored.length, "file that is", "files that are")
+        } not Parquet`,
+      ],
       ...left === 0 ? [] : [leftOut(left)],
     ];
     return {
@@ -109,7 +115,7 @@ export class ParquetSource implements ImageSource {
       const file = this.#files.get(name)!; // from the layout
       for await (const { row, value } of file.values(imageColumn(file), rows)) {
         const image = imageName(name, row);
-        yield { file: image, bytes: this.#bytesOf(value, image) };
+        yield await contentOr(image, () => Promise.resolve(this.#bytesOf(value, image)));
       }
     }
   }
@@ -124,16 +130,13 @@ export class ParquetSource implements ImageSource {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    for (const file of this.#files.values()) file.close();
-    return Promise.resolve();
+    return Promise.resolve(); // each reading closes its file
   }
 
-  /** Names of the files of each split; all are for training where no name begins with `train`. */
+  /** Names of the files of each split; all are for training where none is called `train`. */
   #bySplit(): { train: string[] } & { readonly [split in SplitName]?: string[] } {
     const names = sortedPaths(this.#files.keys());
-    const splits = names.map((name) =>
-      splitOfName(name.slice(name.lastIndexOf("/") + 1).split(/[-_.]/, 1)[0]!)
-    );
+    const splits = names.map(splitOfPath);
     if (!splits.includes("train")) return { train: names };
     const bySplit: { train: string[] } & { [split in SplitName]?: string[] } = { train: [] };
     names.forEach((name, i) => {
@@ -154,12 +157,11 @@ export class ParquetSource implements ImageSource {
     const rows: Row[] = [];
     for await (const { row, value } of file.values(column)) {
       const image = imageName(name, row);
-      const text = names && isIndex(value) ? names[Number(value)] : plainLabel(value);
+      const where = this.describe(image);
+      const text = names && isNumber(value) ? nameOf(Number(value), names, where) : plainLabel(value, where);
       rows.push({
         file: image,
-        name: text === undefined
-          ? undefined
-          : composedClassName(text, this.describe(image), "give the class another name"),
+        name: text === undefined ? undefined : composedClassName(text, where, "give the class another name"),
       });
     }
     return rows;
@@ -178,6 +180,11 @@ export class ParquetSource implements ImageSource {
       `${this.describe(image)}: expected an image's bytes; files outside the Parquet file are not read`,
     );
   }
+}
+
+/** True for the name of a Parquet file. */
+export function isParquetName(name: string): boolean {
+  return name.toLowerCase().endsWith(".parquet");
 }
 
 /** An image with its class name; undefined without one. */
@@ -204,12 +211,35 @@ function imageColumn({ path, columns }: ParquetFile): string {
   );
 }
 
-function isIndex(value: unknown): boolean {
+/** Split of a file: by a word of its name, as in `train-00000-of-00002`, else of a folder's, as in `train/0000`. */
+function splitOfPath(path: string): SplitName | undefined {
+  const words = path.split("/").reverse().flatMap((name) => name.split(/[-_.]/));
+  return words.map(splitOfName).find((split) => split !== undefined);
+}
+
+function counted(count: number, one: string, several: string): string {
+  return `${count} ${count === 1 ? one : several}`;
+}
+
+function isNumber(value: unknown): value is bigint | number {
   return typeof value === "bigint" || typeof value === "number";
 }
 
-function plainLabel(value: unknown): string | undefined {
-  return value === null || value === undefined || value === "" ? undefined : String(value);
+/** Name of a class by its number; undefined for -1, the hub's for none. */
+function nameOf(number: number, names: readonly string[], where: string): string | undefined {
+  if (number === -1 || names[number] !== undefined) return names[number];
+  throw new DataError(`${where}: the label is ${number}, expected one of the ${names.length} classes, or -1`);
+}
+
+/** A label as a text; undefined for none. */
+function plainLabel(value: unknown, where: string): string | undefined {
+  if (value === null || value === undefined || value === "") return undefined;
+  // Without a logical type, which some writers leave out, a text is bytes.
+  if (value instanceof Uint8Array) return plainLabel(new TextDecoder().decode(value), where);
+  const isWhole = typeof value === "bigint" || Number.isInteger(value);
+  if (isWhole || typeof value === "string" || typeof value === "boolean") return String(value);
+  const found = typeof value === "number" ? String(value) : Array.isArray(value) ? "a list" : "a record";
+  throw new DataError(`${where}: the label is ${found}, expected a text or a whole number`);
 }
 
 /** Classes with images, in the order that the file names, else by name or number. */

@@ -5,6 +5,7 @@
  */
 
 import { DataError } from "../../errors.ts";
+import { isLfsPointer, LFS_POINTER } from "../decode/content.ts";
 import { readHead, unreadable } from "../files.ts";
 import type { FileTree } from "./file_tree.ts";
 import { FolderTree } from "./folder_tree.ts";
@@ -57,6 +58,8 @@ export function archiveKind(head: Uint8Array, path: string): ArchiveKind {
   if (begins([0x75, 0x73, 0x74, 0x61, 0x72], 257)) return "tar"; // "ustar"
   const what = head.length === 0
     ? "an empty file"
+    : isLfsPointer(head)
+    ? LFS_POINTER
     : UNSUPPORTED.find(([signature]) => begins(signature))?.[1] ?? "not an archive";
   throw new DataError(`${path}: ${what}; expected a folder, or a zip, tar or tar.gz archive`);
 }

@@ -134,7 +134,7 @@ Deno.test("files that cannot be decoded are described by their content", async (
     [
       "a Git LFS pointer",
       text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"),
-      /a Git LFS pointer, not the image itself \(fetch the images with: git lfs pull\)/,
+      /a Git LFS pointer, not the file itself \(fetch it with: git lfs pull\)/,
     ],
     ["a BMP", text("BM....\0\0\0\0"), /a BMP image, which is not supported/],
     ["a HEIC", text("\0\0\0\x18ftypheic\0\0\0\0"), /a HEIC image/],
