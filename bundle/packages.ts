@@ -32,7 +32,7 @@ export function suitsPlatform(file: string, here = `${process.platform}-${proces
 }
 
 /** A package in Deno's cache, from `deno info --json`. */
-interface Package {
+export interface CachedPackage {
   readonly name: string;
   readonly version: string;
   /** Its folder in the cache. */
@@ -80,7 +80,7 @@ export async function dataPackageEntries(root: string, specifier: string): Promi
 }
 
 /** All packages in a module graph, fetched if missing. */
-async function findPackages(root: string, specifiers: readonly string[]): Promise<Package[]> {
+export async function findPackages(root: string, specifiers: readonly string[]): Promise<CachedPackage[]> {
   const folder = await Deno.makeTempDir({ prefix: "denoise-bundle-" });
   try {
     const entry = join(folder, "all.ts");
@@ -91,7 +91,7 @@ async function findPackages(root: string, specifiers: readonly string[]): Promis
     const config = ["--no-lock", "--config", join(root, "deno.json")];
     const find = async () => {
       const info = JSON.parse(await deno(["info", "--json", ...config, entry]));
-      return Object.values<Package>(info.npmPackages ?? {});
+      return Object.values<CachedPackage>(info.npmPackages ?? {});
     };
     const packages = await find();
     const present = await Promise.all(packages.map(({ localPath }) => exists(localPath)));
@@ -114,7 +114,7 @@ async function deno(args: readonly string[]): Promise<string> {
 }
 
 /** Files of packages for this platform and, for each name, the registry document of the carried versions. */
-async function entriesOf(packages: readonly Package[]): Promise<Entry[]> {
+async function entriesOf(packages: readonly CachedPackage[]): Promise<Entry[]> {
   const byName = Map.groupBy(packages, ({ name }) => name);
   const entries: Entry[] = [];
   for (const [name, each] of [...byName].sort(([a], [b]) => a < b ? -1 : 1)) {

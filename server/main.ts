@@ -168,7 +168,8 @@ async function inputEnds(): Promise<void> {
 }
 
 try {
-  await main(Deno.args);
+  // An executable starts itself as its server, by a command.
+  await main(Deno.build.standalone ? Deno.args.slice(1) : Deno.args);
 } catch (error) {
   if (!(error instanceof DenoiseError)) throw error;
   console.error(printable(`error: ${error.message}`));

@@ -9,6 +9,7 @@ import project from "../deno.json" with { type: "json" };
 import { PACKAGE_CLI, startTasksBy } from "../lib/program.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { withSuggestion } from "../lib/suggest.ts";
+import { SERVER_COMMAND } from "../terminal/modules.ts";
 import { complain, standardOutput } from "../terminal/output.ts";
 import { runToExit, type Task } from "../terminal/task.ts";
 
@@ -39,6 +40,10 @@ export async function runCommand(args: readonly string[]): Promise<never> {
   const [name, ...rest] = args;
   // Before the task's module is loaded, whose help texts may name commands.
   startTasksBy(program);
+  if (name === SERVER_COMMAND && Deno.build.standalone) {
+    await import("../server/main.ts");
+    return await new Promise(() => {}); // the server ends the process
+  }
   if (name === "--version" || name === "-V") {
     standardOutput().write(`${project.version}\n`);
     Deno.exit(0);
@@ -61,8 +66,14 @@ export async function runCommand(args: readonly string[]): Promise<never> {
  *
  * @param mainModule of the process
  * @param directory current directory
+ * @param executable path of the process's executable, if `deno compile` has made it of this program
  */
-export function programWords(mainModule: string, directory: string): readonly string[] {
+export function programWords(
+  mainModule: string,
+  directory: string,
+  executable: string | undefined = Deno.build.standalone ? Deno.execPath() : undefined,
+): readonly string[] {
+  if (executable !== undefined) return [executable];
   const script = mainModule.startsWith("file:")
     ? relative(directory, fileURLToPath(mainModule))
     : mainModule.startsWith("jsr:")

@@ -15,7 +15,7 @@ import {
   namesShippedModel,
   type ShippedName,
 } from "../lib/remote/shipped_models.ts";
-import { moduleArguments } from "../terminal/modules.ts";
+import { processArguments } from "../terminal/modules.ts";
 
 /**
  * Directory of a model in the cache, which is fetched first if it is not there and this process may start programs.
@@ -61,7 +61,7 @@ export async function fetchNamedModel(model: string | undefined, variant?: strin
 
 /** Deno's arguments for `deno task fetch`: the permissions of deno.json. */
 export function fetchArguments(flags: readonly string[]): string[] {
-  const [, run, ...options] = project.tasks.fetch.command.split(" ");
+  const [, , ...options] = project.tasks.fetch.command.split(" ");
   const script = options.pop()!; // `deno run … SCRIPT`
-  return [run!, "--no-prompt", ...options, ...moduleArguments(script), ...flags];
+  return processArguments(script, ["--no-prompt", ...options], flags);
 }

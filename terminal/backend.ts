@@ -4,14 +4,14 @@
  * @module
  */
 import project from "../deno.json" with { type: "json" };
-import { DenoiseError } from "../lib/errors.ts";
+import { ConfigError, DenoiseError } from "../lib/errors.ts";
 import { type Backend, BACKENDS, type DawnToggle } from "../lib/gpu/backend.ts";
 import { chooseBackend } from "../lib/gpu/open.ts";
 import { dawnBinary, probeDawn } from "../lib/gpu/dawn/probe.ts";
 import { permissionFlag } from "../lib/process.ts";
 import { commandLine } from "../lib/program.ts";
 import type { FlagOptions } from "./cli.ts";
-import { moduleArguments } from "./modules.ts";
+import { processArguments } from "./modules.ts";
 import { oneOf } from "./values.ts";
 import { complain } from "./output.ts";
 import { exitCodeOf } from "./signals.ts";
@@ -53,6 +53,13 @@ export async function selectBackend(backend: Backend | undefined): Promise<Tried
   Deno.env.set("DENOISE_BACKEND", choice.backend);
   if (choice.backend !== "dawn") return undefined;
   if (choice.toggles.length > 0) complain(describeToggles(choice.toggles));
+  if (Deno.build.standalone) {
+    throw new ConfigError(
+      "backend",
+      choice.backend,
+      "deno in an executable, which contains no native code of Dawn",
+    );
+  }
   const binary = await dawnBinary();
   await probeDawn(binary, choice.toggles);
   return { binary, toggles: choice.toggles };
@@ -144,12 +151,11 @@ async function runAgain(
 
 /** Deno's arguments for a task on Dawn: the permissions of deno.json, and Dawn's binary. */
 export function dawnArguments(task: BackendTask, binary: string, startsPrograms: boolean): string[] {
-  const [, run, ...flags] = project.tasks[task].command.split(" ");
+  const [, , ...flags] = project.tasks[task].command.split(" ");
   const script = flags.pop()!; // each of these tasks is `deno run … SCRIPT`
-  return [
-    run!,
+  const options = [
     ...flags.filter((flag) => startsPrograms || flag !== "--allow-run"),
     permissionFlag("ffi", [binary], "DENO_DIR"),
-    ...moduleArguments(script),
   ];
+  return processArguments(script, options, []);
 }

@@ -8,7 +8,7 @@ import { permissionFlag } from "../lib/process.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { databaseFiles } from "../server/jobs/database.ts";
 import type { ServerSettings } from "../server/settings.ts";
-import { IS_ON_DISK, moduleArguments, programPath } from "./modules.ts";
+import { IS_ON_DISK, processArguments, programPath } from "./modules.ts";
 
 /** Directories that Deno opens only to programs with all permissions, whatever `--allow-read` says. */
 const GUARDED = /^\/(dev|proc|sys)\//;
@@ -35,13 +35,9 @@ export function serverArguments(settings: ServerSettings): string[] {
   const readable = readablePaths(settings);
   const kept = keptPaths(settings);
   const name = host.includes(":") ? `[${host}]` : host;
-  return [
+  const options = [
     // Without --unstable-no-legacy-abort, Deno would report every answered request as aborted by its client, too.
-    ...[
-      "run",
-      "--unstable-no-legacy-abort",
-      "--no-prompt",
-    ],
+    ...["--unstable-no-legacy-abort", "--no-prompt"],
     ...needsAllPermissions(settings) ? ["--allow-all"] : [
       `--allow-net=${[...ports.map((port) => `${name}:${port}`), ...settings.webhookHosts ?? []].join(",")}`,
       permissionFlag("read", readable),
@@ -49,9 +45,9 @@ export function serverArguments(settings: ServerSettings): string[] {
       "--allow-sys=systemMemoryInfo",
       ...settings.dawn ? [permissionFlag("ffi", [settings.dawn.binary], "DENO_DIR")] : [],
     ],
-    ...moduleArguments("server/main.ts"),
-    JSON.stringify(port === 0 ? { ...settings, freePorts: ports } : settings),
   ];
+  const json = JSON.stringify(port === 0 ? { ...settings, freePorts: ports } : settings);
+  return processArguments("server/main.ts", options, [json]);
 }
 
 function randomPorts(): number[] {

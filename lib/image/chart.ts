@@ -45,6 +45,8 @@ const VEGA: string = "npm:vega@6.4.0";
 const VEGA_LITE: string = "npm:vega-lite@6.5.0";
 const RESVG: string = "npm:@resvg/resvg-wasm@2.6.2";
 const FONT: string = "npm:@expo-google-fonts/pt-sans@0.4.1";
+/** Packages that draw charts. */
+export const CHART_PACKAGES: readonly string[] = [VEGA, VEGA_LITE, RESVG, FONT];
 const FONT_FAMILY = "PT Sans";
 const FONT_FILES = ["400Regular/PTSans_400Regular.ttf", "700Bold/PTSans_700Bold.ttf"];
 

@@ -4,9 +4,11 @@
  * @module
  */
 
-// Imported by constants, so that it is fetched when the first report is written: Deno fetches the packages of a literal import()
-// when the program starts.
-const UPLOT: string = "npm:uplot@1.6.32";
+/**
+ * The package. Imported by its constant, so that it is fetched when the first report is written: Deno fetches the packages of a literal
+ * import() when the program starts.
+ */
+export const UPLOT: string = "npm:uplot@1.6.32";
 
 /** Script and style sheet of uPlot; the script defines `uPlot`. */
 export interface ChartLibrary {

@@ -73,7 +73,7 @@ async function startedModules(path: string): Promise<string[]> {
   const text = await Deno.readTextFile(new URL(path, ROOT));
   const besides = text.matchAll(/new URL\("(\.[^"]+\.ts)", import\.meta\.url\)/g)
     .map(([, relative]) => new URL(relative, new URL(path, ROOT)).href.slice(ROOT.href.length));
-  const processes = text.matchAll(/moduleArguments\("([^"]+)"\)/g).map(([, path]) => path);
+  const processes = text.matchAll(/processArguments\(\s*"([^"]+)"\)/g).map(([, path]) => path);
   return [...besides, ...processes];
 }
 

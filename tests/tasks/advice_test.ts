@@ -24,6 +24,13 @@ const DENO_ARGUMENTS = [
   "--html",
   "--name",
   "--output",
+  "--include",
+  "--exclude",
+  "--exclude-unused-npm",
+  "--platform",
+  "--format",
+  "--minify",
+  "--sourcemap",
 ];
 
 /** Deno's permissions, which messages advise. */
@@ -36,7 +43,7 @@ function isArgument(literal: string): boolean {
 
 /** String and template literals of a module, comments aside. */
 function literalsOf(text: string): string[] {
-  const tokens = /\/\*[\s\S]*?\*\/|\/\/.*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`/g;
+  const tokens = /\/\*[\s\S]*?\*\/|\/\/.*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\[\s\S]|[^`\\])*`/g;
   return (text.match(tokens) ?? []).filter((token) => !token.startsWith("/"));
 }
 
