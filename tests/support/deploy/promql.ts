@@ -1,4 +1,4 @@
-/** What queries in PromQL ask for. */
+/** Metrics and labels that queries in PromQL ask for. */
 import assert from "node:assert/strict";
 import { parser } from "@prometheus-io/lezer-promql";
 
