@@ -18,6 +18,7 @@ type LoadTask = () => Promise<Task>;
 
 /** Tasks of deno.json that need no clone of the project. */
 export const COMMANDS: Readonly<Record<string, LoadTask>> = {
+  "init": async () => (await import("./init.ts")).initTask,
   "train": async () => (await import("./train.ts")).trainTask,
   "sample": async () => (await import("./sample.ts")).sampleTask,
   "edit": async () => (await import("./edit.ts")).editTask,

@@ -33,7 +33,8 @@ interface DataFlag<T> extends FlagOptions<T> {
   readonly help: string;
 }
 
-const SIZE: Value<number | readonly [number, number]> = checked<number | readonly [number, number]>(
+/** Height and width of images: `N` or `HxW`. */
+export const SIZE: Value<number | readonly [number, number]> = checked<number | readonly [number, number]>(
   `N or HxW, whole numbers from ${MIN_DATASET_SIDE} to ${MAX_DATASET_SIDE}`,
   (text) => {
     const match = /^(\d{1,5})(?:x(\d{1,5}))?$/i.exec(text);

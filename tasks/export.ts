@@ -15,7 +15,7 @@ import { number, oneOf, path, text } from "../terminal/values.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { counted, createReporter, reporterMode } from "../terminal/progress.ts";
 import { runToExit, type Task } from "../terminal/task.ts";
-import { MODEL_DEFAULT, MODEL_HELP, modelDirectory, VARIANT_HELP } from "./runs.ts";
+import { MODEL_DEFAULT, MODEL_HELP, modelDirectory, modelPath, VARIANT_HELP } from "./runs.ts";
 
 interface Flags {
   model?: string;
@@ -39,7 +39,7 @@ export function exportCommand(): TaskCommand {
     "Exports a model for sampling, without the training state, as a diffusers pipeline directory.",
   )
     .flag("--model <PATH>", MODEL_HELP, {
-      value: path(),
+      value: modelPath(),
       defaultText: MODEL_DEFAULT,
     })
     .flag("--variant <NAME>", VARIANT_HELP, {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CheckpointError, ConfigError } from "../lib/errors.ts";
 import { listCheckpoints } from "../lib/files/checkpoint.ts";
@@ -17,6 +18,7 @@ import {
   SHIPPED_MODELS,
   type ShippedName,
 } from "../lib/remote/shipped_models.ts";
+import { path, pathInFolder, type Value } from "../terminal/values.ts";
 import { fetchNamedModel, modelFromUrl, shippedDirectory } from "./remote_model.ts";
 
 /** Folder of the runs, relative to the current directory. */
@@ -127,6 +129,17 @@ export const MODEL_HELP: string =
   `a run directory, a diffusers directory, a file of weights with config.json beside it, or a URL of the latter two; ${
     SHIPPED_MODELS.join(" and ")
   } are the project's own`;
+
+/** Path or URL of a model, or the name of one of the project's own, which stays a name in a settings file. */
+export function modelPath(): Value<string> {
+  return path(modelInFolder);
+}
+
+/** As {@linkcode pathInFolder}, but a name of the project's own models stays one, where there is no such path. */
+export function modelInFolder(text: string, folder: string): string {
+  const joined = pathInFolder(text, folder);
+  return SHIPPED_MODELS.some((name) => name === text) && !existsSync(joined) ? text : joined;
+}
 
 /** Default of the flag `--model`, in words. */
 export const MODEL_DEFAULT = `the newest run under ${RUNS}/, else ${SHIPPED_MODELS[0]}`;

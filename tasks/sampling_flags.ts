@@ -22,10 +22,10 @@ import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { TUNE_HELP, type TuneMode } from "../lib/tuning/tuning.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
 import type { FlagNames, TaskCommand } from "../terminal/cli.ts";
-import { checked, integer, listSchema, number, oneOf, path, text, type Value } from "../terminal/values.ts";
+import { checked, integer, listSchema, number, oneOf, text, type Value } from "../terminal/values.ts";
 import { PRECISION_OPTIONS } from "../terminal/precision.ts";
 import { TUNE_OPTIONS } from "../terminal/tuning.ts";
-import { GUIDE_HELP, MODEL_DEFAULT, MODEL_HELP, VARIANT_DEFAULT, VARIANT_HELP } from "./runs.ts";
+import { GUIDE_HELP, MODEL_DEFAULT, MODEL_HELP, modelPath, VARIANT_DEFAULT, VARIANT_HELP } from "./runs.ts";
 
 /** Interval of noise levels; in a settings file `[0.2, 2]` or `[0.2, "inf"]`. */
 const INTERVAL: Value<SigmaInterval> = checked(INTERVAL_WORDS, parseInterval, {
@@ -67,7 +67,7 @@ export interface DeviceFlags {
 export function addModelFlags(command: TaskCommand): TaskCommand {
   return command
     .flag("--model <PATH>", MODEL_HELP, {
-      value: path(),
+      value: modelPath(),
       defaultText: MODEL_DEFAULT,
     })
     .flag("--variant <NAME>", VARIANT_HELP, {
@@ -117,7 +117,7 @@ export function addSamplerFlags(command: TaskCommand): TaskCommand {
       defaultText: "1",
     });
   return addGuidanceFlags(sampling, "2; 1 without a class, or for a model not trained for guidance")
-    .flag("--guide <PATH>", GUIDE_HELP, { value: path(), defaultText: "none" })
+    .flag("--guide <PATH>", GUIDE_HELP, { value: modelPath(), defaultText: "none" })
     .flag("--negative-class <NAME>", "class that guidance leads away from, by name or number", {
       value: text(),
       defaultText: "none, no class",

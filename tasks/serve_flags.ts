@@ -16,7 +16,7 @@ import { TaskCommand } from "../terminal/cli.ts";
 import { checked, integer, list, number, oneOf, path, text, type Value } from "../terminal/values.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
 import { PRECISION_OPTIONS } from "../terminal/precision.ts";
-import { GUIDE_HELP, MODEL_DEFAULT, MODEL_HELP, VARIANT_DEFAULT, VARIANT_HELP } from "./runs.ts";
+import { GUIDE_HELP, MODEL_DEFAULT, MODEL_HELP, modelPath, VARIANT_DEFAULT, VARIANT_HELP } from "./runs.ts";
 import { TUNE_OPTIONS } from "../terminal/tuning.ts";
 
 /** Parsed command line: the server's settings, with an optional model. */
@@ -40,11 +40,11 @@ export function serveCommand(): TaskCommand {
   const { maxJobs, maxJobImages, keepJobs, jobStorage } = settingRanges;
   return new TaskCommand("serve", "Serves images from a trained model over HTTP, with a web page.")
     .flag("--model <PATH>", MODEL_HELP, {
-      value: path(),
+      value: modelPath(),
       defaultText: MODEL_DEFAULT,
     })
     .flag("--variant <NAME>", VARIANT_HELP, { value: text(), defaultText: VARIANT_DEFAULT })
-    .flag("--guide <PATH>", GUIDE_HELP, { value: path(), defaultText: "none" })
+    .flag("--guide <PATH>", GUIDE_HELP, { value: modelPath(), defaultText: "none" })
     .flag("--host <ADDRESS>", "address or name to listen on; 0.0.0.0 for all interfaces", {
       value: host(),
       default: defaultSettings.host,

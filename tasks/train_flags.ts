@@ -23,6 +23,7 @@ import type { EffectiveSetting, PrintedForm } from "../terminal/printed_settings
 import { addSettingFlags, flagNames, readSettingFlags } from "../terminal/setting_flags.ts";
 import { addDataFlags, DATA_FLAG_NAMES, DATA_HELP, type DataFlags, imageOptionsIn } from "./data_flags.ts";
 import { PROFILE_FLAG } from "./profile.ts";
+import { modelPath } from "./runs.ts";
 
 /** Flags other than settings, and those of files: `config` of the setting `model`, `betasFile` of `betas`. */
 interface OtherFlags {
@@ -89,7 +90,7 @@ export function trainCommand(): TaskCommand {
       `fine-tune a model, named like \`--model\` of \`${
         commandLine("sample")
       }\`: start from its weights, with its network; a preset only chooses the defaults of other settings`,
-      { value: path(), defaultText: "random weights", conflicts: ["resume", "config"] },
+      { value: modelPath(), defaultText: "random weights", conflicts: ["resume", "config"] },
     )
     .flag("--resume [DIR]", "resume a run; the result is bit-identical to an uninterrupted run", {
       value: path(),

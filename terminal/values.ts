@@ -117,9 +117,13 @@ export function text(): Value<string> {
   };
 }
 
-/** Path of a file or directory; in a settings file, relative to that file. */
-export function path(): Value<string> {
-  return { ...text(), inFolder: pathInFolder };
+/**
+ * Path of a file or directory; in a settings file, relative to that file.
+ *
+ * @param inFolder where some texts are no paths: as in {@linkcode Value}
+ */
+export function path(inFolder: typeof pathInFolder = pathInFolder): Value<string> {
+  return { ...text(), inFolder };
 }
 
 /** A path as it is from a folder; absolute ones and URLs are left as they are. */
@@ -237,8 +241,10 @@ const NAME_WORDS = "1 to 64 letters, digits, '.', '_' and '-', the first one a l
  * `[NAME=]PATH`: a path or URL with a short name, by default the last part of the path, with `-` in place of characters that
  * names don't have. Of a repeated flag, each value needs a name of its own. A path that looks like `NAME=PATH` can be given with its name,
  * or as `./a=b`.
+ *
+ * @param inFolder of the path, as for {@linkcode path}
  */
-export function namedPath(): Value<NamedPath> {
+export function namedPath(inFolder: typeof pathInFolder = pathInFolder): Value<NamedPath> {
   const parse = (text: string): NamedPath => {
     const [given, path] = splitName(text);
     const name = given ?? defaultName(path);
@@ -259,7 +265,7 @@ export function namedPath(): Value<NamedPath> {
     toJson: ({ name, path }) => `${name}=${path}`,
     inFolder: (text, folder) => {
       const [name, path] = splitName(text);
-      const joined = pathInFolder(path, folder);
+      const joined = inFolder(path, folder);
       if (name !== undefined) return `${name}=${joined}`;
       return splitName(joined)[0] === undefined ? joined : `./${joined}`;
     },

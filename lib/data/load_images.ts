@@ -110,7 +110,7 @@ export function checkBatchOptions(options: ImageFileOptions): void {
 }
 
 /** Parquet files, or a folder or archive of image files. */
-async function openSource(path: string, onProgress: DataProgressListener): Promise<ImageSource> {
+export async function openSource(path: string, onProgress: DataProgressListener): Promise<ImageSource> {
   const isParquet = await isFolder(path) || isParquetHead(await readHead(path, 4));
   const parquet = isParquet ? await ParquetSource.open(path) : undefined;
   if (parquet) return parquet;
@@ -128,7 +128,7 @@ function isParquetHead(head: Uint8Array): boolean {
 }
 
 /** CIFAR-10's batches at a path; undefined if there is something else. */
-async function findBatches(
+export async function findBatches(
   path: string,
 ): Promise<{ readonly kind: "folder" | "archive"; readonly path: string } | undefined> {
   if (await isFolder(path)) {

@@ -24,6 +24,7 @@ const SHORT_RUN: Changes = {
   "--epochs": null,
   "--sample-every": "0",
   "--data": "pets",
+  "--size": "32",
 };
 
 /** Changes by task that make it quick. */
@@ -37,6 +38,7 @@ const QUICK: Readonly<Record<string, (args: readonly string[]) => Changes>> = {
   sample: (args) => ({ "--steps": "2", ...(args.includes("--class") && { "--count": "1" }) }),
   edit: (args) => ({ "--steps": "3", ...(args.includes("--frames") && { "--frames": "2" }) }),
   keys: () => ({}),
+  init: () => ({}),
   export: (args) => ({ "--model": "checkpoints/cifar10-tiny", "--out": `exported/${args.at(-1)}` }),
   roofline: () => ({ "--out": "roofline.md" }),
 };

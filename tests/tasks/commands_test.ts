@@ -33,7 +33,7 @@ Deno.test("an unknown command is refused with the most similar one", async () =>
   assert.deepEqual([code, out], [2, ""]);
   assert.match(
     err,
-    /^error: unknown command 'smaple'; allowed: train, sample, .* \(did you mean sample\?\)\n$/,
+    /^error: unknown command 'smaple'; allowed: init, train, sample, .* \(did you mean sample\?\)\n$/,
   );
   assert.equal((await run("constructor")).code, 2);
 });

@@ -145,3 +145,27 @@ Deno.test("an editor marks a misspelt name, a wrong value, and nothing that is r
   assert.deepEqual(await problems("train", right), []);
   assert.deepEqual(await problems("serve", '{ "port": 8001, "trustedProxy": ["::1"] }'), []);
 });
+
+Deno.test("the project's own models stay names in a settings file; other models are paths from its folder", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const file = join(directory, "sample.json");
+    for (
+      const [model, taken] of [
+        ["cifar10", "cifar10"],
+        ["runs/first", join(directory, "runs/first")],
+        ["https://example.org/cats", "https://example.org/cats"],
+      ] as const
+    ) {
+      await Deno.writeTextFile(file, JSON.stringify({ model, guide: model }));
+      const { model: read, guide } = SETTINGS_COMMANDS.sample!()
+        .read<{ model: string; guide: string }>(["--settings", file]);
+      assert.deepEqual([read, guide], [taken, taken]);
+    }
+    await Deno.mkdir(join(directory, "cifar10"));
+    await Deno.writeTextFile(file, '{ "model": "cifar10" }');
+    assert.deepEqual(
+      SETTINGS_COMMANDS.sample!().read<{ model: string }>(["--settings", file]).model,
+      join(directory, "cifar10"),
+    );
+  });
+});
