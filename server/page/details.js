@@ -16,9 +16,13 @@ const way = byId("way");
 
 /** The picture that is shown. @type {Picture | undefined} */
 let shown;
+/** It was drawn by another model than the one that is served. */
+let isForeign = false;
+
+/** @typedef {(picture: Picture) => void} Act */
 
 /**
- * @param {{ again: (picture: Picture) => void, againRows: (picture: Picture) => void }} on pressed buttons
+ * @param {{ again: Act, againRows: Act, refill: Act, forget: Act }} on pressed buttons
  */
 export function prepareDetails(on) {
   way.addEventListener("input", show);
@@ -26,7 +30,8 @@ export function prepareDetails(on) {
     shown?.removeEventListener("change", follow);
     shown = undefined;
   });
-  for (const [id, act] of /** @type {const} */ ([["again", on.again], ["again-rows", on.againRows]])) {
+  const buttons = { again: on.again, "again-rows": on.againRows, refill: on.refill, forget: on.forget };
+  for (const [id, act] of Object.entries(buttons)) {
     byId(id).addEventListener("click", () => {
       const picture = shown;
       dialog.close();
@@ -36,9 +41,13 @@ export function prepareDetails(on) {
   byId("copy").addEventListener("click", copy);
 }
 
-/** @param {Picture} picture */
-export function openDetails(picture) {
+/**
+ * @param {Picture} picture
+ * @param {{ foreign: boolean }} options drawn by another model than the one that is served
+ */
+export function openDetails(picture, { foreign }) {
   shown = picture;
+  isForeign = foreign;
   picture.addEventListener("change", follow);
   byId("copied").textContent = "";
   follow();
@@ -72,7 +81,10 @@ function follow() {
     element("dd", { textContent: String(value) }),
   ]));
   const file = `${wish.class.replace(/[^\w-]+/g, "-")}-${wish.seed}.png`;
-  byId("terminal").hidden = wish.edit !== undefined; // its files would have to be there
+  byId("terminal").hidden = isForeign || wish.edit !== undefined; // its files would have to be there
+  byId("again").hidden = byId("again-rows").hidden = isForeign;
+  byId("refill").hidden = shown.source === "";
+  byId("forget").hidden = shown.keptAs === undefined;
   byId("curl").textContent = curlLine(pictureUrl(wish), file, knownToken() !== "");
   byId("download").download = file;
   way.max = String(sources().length - 1);

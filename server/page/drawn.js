@@ -25,9 +25,10 @@ const MAX_SCALE = 16;
  *
  * @param {PngFacts} png
  * @param {Offer} offer of the server
+ * @param {{ hasOriginal?: boolean }} [options] whether the page has the picture that an edit was drawn from
  * @returns {Drawn | undefined} nothing for a picture of another program
  */
-export function readDrawn(png, offer) {
+export function readDrawn(png, offer, { hasOriginal = false } = {}) {
   const { text } = png;
   if (!["model", "class", "sampler", "steps"].every((name) => text.has(name))) return undefined;
   /** @type {string[]} */
@@ -58,7 +59,7 @@ export function readDrawn(png, offer) {
     if (text.has(name)) notes.push(`Its ${name.replace("_", " ")} cannot be set on this page.`);
   }
   noteSize(png, count, offer, notes);
-  return { wish, edit: readEdit(given, offer, notes), notes };
+  return { wish, edit: readEdit(given, offer, hasOriginal ? [] : notes), notes };
 }
 
 /**

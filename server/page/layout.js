@@ -4,7 +4,8 @@
  * @module
  */
 
-const GAP = 4;
+/** Between pictures of a grid, in CSS pixels. */
+export const GAP = 4;
 
 /**
  * @typedef {{ columns: number, side: number }} Layout columns of a grid, and width of a picture in CSS pixels

@@ -9,9 +9,10 @@ import { draw } from "./draw.js";
 import { Drawing } from "./drawing.js";
 import { fillForm, readForm, writeForm } from "./form.js";
 import { onDropElsewhere } from "./editor.js";
+import { deleteKept, fitGallery, keep, prepareGallery } from "./gallery.js";
 import { readOffer } from "./offer.js";
 import { noise } from "./picture.js";
-import { prepareReopening, takeDropped } from "./reopen.js";
+import { prepareReopening, reopenPicture, takeDropped } from "./reopen.js";
 import { className, troubleText } from "./words.js";
 /** @import { Offer } from "./offer.js" */
 /** @import { Picture } from "./picture.js" */
@@ -78,7 +79,12 @@ async function begin(perClass, stop) {
   if (stop.signal.aborted) return;
   const [{ count, class: name }] = wishes;
   const title = `${count} × ${perClass ? "every class" : className(name)}`;
-  const drawing = new Drawing({ title, wishes, perClass }, offer.size, openDetails);
+  const drawing = new Drawing({ title, wishes, perClass }, offer.size, showDetails);
+  const { digest } = offer.model;
+  const time = Date.now();
+  for (const [place, picture] of drawing.rows.flatMap(({ pictures }) => pictures).entries()) {
+    picture.addEventListener("finish", () => keep(picture, { digest, time, place }));
+  }
   drawings = [drawing, ...drawings].slice(0, KEPT);
   byId("empty").hidden = true;
   byId("current").replaceChildren(drawing.element);
@@ -133,6 +139,7 @@ function sayTrouble(error, again) {
 /** Fits all pictures into the available width. */
 function fit() {
   for (const [age, drawing] of drawings.entries()) drawing.fit(stage.clientWidth, age > 0);
+  fitGallery();
 }
 
 /**
@@ -145,6 +152,11 @@ async function drawAgain(picture, perClass) {
   await ended;
   await writeForm(picture.wish);
   start(perClass);
+}
+
+/** @param {Picture} picture */
+function showDetails(picture) {
+  openDetails(picture, { foreign: picture.digest !== "" && picture.digest !== offer?.model.digest });
 }
 
 /** Loads model and settings, and enables the form. */
@@ -169,8 +181,11 @@ byId("draw-rows").addEventListener("click", () => start(true));
 prepareDetails({
   again: (picture) => drawAgain(picture, false),
   againRows: (picture) => drawAgain(picture, true),
+  refill: reopenPicture,
+  forget: deleteKept,
 });
 onDropElsewhere(takeDropped);
 new ResizeObserver(fit).observe(stage);
 byId("noise").src = noise({ width: 32, height: 32 });
+prepareGallery(showDetails);
 load();

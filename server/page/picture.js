@@ -7,7 +7,7 @@ import { element } from "./dom.js";
 import { className } from "./words.js";
 /** @import { Wish } from "./api.js" */
 
-/** Tells `change` when it looks different. */
+/** Tells `change` when it looks different, and `finish` when it is finished. */
 export class Picture extends EventTarget {
   /** Previews in order. @type {{ step: number, source: string }[]} */
   frames = [];
@@ -15,6 +15,10 @@ export class Picture extends EventTarget {
   source = "";
   /** Name of the model that draws it, once it does. */
   model = "";
+  /** Digest of that model's weights, for a picture of the gallery. */
+  digest = "";
+  /** Number in the gallery, for a picture of it. @type {number | undefined} */
+  keptAs;
   /** Its steps in all, as the previews count them. @type {number | undefined} */
   steps;
 
@@ -59,6 +63,7 @@ export class Picture extends EventTarget {
     this.wish = { ...this.wish, class: name };
     this.source = pngSource(base64);
     this.#show(this.source, "");
+    this.dispatchEvent(new Event("finish"));
   }
 
   /** Its name to a reader who does not see it. */

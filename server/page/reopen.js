@@ -10,6 +10,7 @@ import { writeSettings } from "./form.js";
 import { PngError, readPng } from "./png_text.js";
 /** @import { Drawn } from "./drawn.js" */
 /** @import { Offer } from "./offer.js" */
+/** @import { Picture } from "./picture.js" */
 
 const panel = byId("reopened");
 const button = byId("reopen");
@@ -40,6 +41,22 @@ export async function takeDropped(given) {
   }
   await take(given, drawn);
   return true;
+}
+
+/**
+ * Fills in the settings of a picture of this page, with the one that it was drawn from.
+ * @param {Picture} picture a finished one
+ */
+export async function reopenPicture({ source, wish }) {
+  const bytes = Uint8Array.from(atob(source.slice(source.indexOf(",") + 1)), (char) => char.charCodeAt(0));
+  const name = `${wish.class}-${wish.seed}.png`;
+  const file = new File([bytes], name, { type: "image/png" });
+  const drawn = offer && readDrawn(await readPng(file), offer, { hasOriginal: wish.edit !== undefined });
+  if (!drawn) return;
+  await take(file, drawn);
+  if (wish.edit) await writeEdit(wish.edit);
+  byId("wish").scrollIntoView({ block: "nearest" });
+  byId("draw").focus();
 }
 
 /**

@@ -164,9 +164,13 @@ const way = byId("way");
 
 /** The picture that is shown. @type {Picture | undefined} */
 let shown;
+/** It was drawn by another model than the one that is served. */
+let isForeign = false;
+
+/** @typedef {(picture: Picture) => void} Act */
 
 /**
- * @param {{ again: (picture: Picture) => void, againRows: (picture: Picture) => void }} on pressed buttons
+ * @param {{ again: Act, againRows: Act, refill: Act, forget: Act }} on pressed buttons
  */
 export function prepareDetails(on) {
   way.addEventListener("input", show);
@@ -174,7 +178,8 @@ export function prepareDetails(on) {
     shown?.removeEventListener("change", follow);
     shown = undefined;
   });
-  for (const [id, act] of /** @type {const} */ ([["again", on.again], ["again-rows", on.againRows]])) {
+  const buttons = { again: on.again, "again-rows": on.againRows, refill: on.refill, forget: on.forget };
+  for (const [id, act] of Object.entries(buttons)) {
     byId(id).addEventListener("click", () => {
       const picture = shown;
       dialog.close();
@@ -184,9 +189,13 @@ export function prepareDetails(on) {
   byId("copy").addEventListener("click", copy);
 }
 
-/** @param {Picture} picture */
-export function openDetails(picture) {
+/**
+ * @param {Picture} picture
+ * @param {{ foreign: boolean }} options drawn by another model than the one that is served
+ */
+export function openDetails(picture, { foreign }) {
   shown = picture;
+  isForeign = foreign;
   picture.addEventListener("change", follow);
   byId("copied").textContent = "";
   follow();
@@ -220,7 +229,10 @@ function follow() {
     element("dd", { textContent: String(value) }),
   ]));
   const file = \`\${wish.class.replace(/[^\\w-]+/g, "-")}-\${wish.seed}.png\`;
-  byId("terminal").hidden = wish.edit !== undefined; // its files would have to be there
+  byId("terminal").hidden = isForeign || wish.edit !== undefined; // its files would have to be there
+  byId("again").hidden = byId("again-rows").hidden = isForeign;
+  byId("refill").hidden = shown.source === "";
+  byId("forget").hidden = shown.keptAs === undefined;
   byId("curl").textContent = curlLine(pictureUrl(wish), file, knownToken() !== "");
   byId("download").download = file;
   way.max = String(sources().length - 1);
@@ -493,9 +505,10 @@ const MAX_SCALE = 16;
  *
  * @param {PngFacts} png
  * @param {Offer} offer of the server
+ * @param {{ hasOriginal?: boolean }} [options] whether the page has the picture that an edit was drawn from
  * @returns {Drawn | undefined} nothing for a picture of another program
  */
-export function readDrawn(png, offer) {
+export function readDrawn(png, offer, { hasOriginal = false } = {}) {
   const { text } = png;
   if (!["model", "class", "sampler", "steps"].every((name) => text.has(name))) return undefined;
   /** @type {string[]} */
@@ -526,7 +539,7 @@ export function readDrawn(png, offer) {
     if (text.has(name)) notes.push(\`Its \${name.replace("_", " ")} cannot be set on this page.\`);
   }
   noteSize(png, count, offer, notes);
-  return { wish, edit: readEdit(given, offer, notes), notes };
+  return { wish, edit: readEdit(given, offer, hasOriginal ? [] : notes), notes };
 }
 
 /**
@@ -1335,6 +1348,334 @@ function isGuided(name) {
   return canGuide && name !== NO_CLASS; // there is nothing to be guided to
 }
 `],
+  ["gallery.js", `/**
+ * Gallery of what this browser has drawn, which outlives the visit.
+ *
+ * @module
+ */
+import { announce, byId, element } from "./dom.js";
+import { GalleryStore, LIMITS } from "./gallery_store.js";
+import { applyLayout, GAP, layOut } from "./layout.js";
+import { Picture } from "./picture.js";
+import { className, plural } from "./words.js";
+/** @import { Stored } from "./gallery_store.js" */
+
+/** Pictures that are shown at first, and more with each press of the button. */
+const SHOWN = 48;
+/** Width of a picture in CSS pixels. */
+const SIDE = 64;
+
+const section = byId("gallery");
+const tiles = byId("gallery-tiles");
+const more = byId("gallery-more");
+const confirmation = byId("gallery-delete");
+
+/** One for each path that a server may have behind a proxy. */
+const NAME = \`denoise gallery \${new URL(".", document.baseURI).pathname}\`;
+/** Tells other tabs of changes. */
+const channel = new BroadcastChannel(NAME);
+
+/** Undefined until it is open, and where the browser stores nothing. @type {GalleryStore | undefined} */
+let store;
+/** Those of the newest drawing first. @type {Stored[]} */
+let all = [];
+let shown = SHOWN;
+/** Called with a picture that was pressed. @type {(picture: Picture) => void} */
+let open = () => {};
+/** Pictures of this visit that are kept already. @type {WeakSet<Picture>} */
+const kept = new WeakSet();
+/** Changes one after another, so that the list is that of the last. */
+let changing = Promise.resolve();
+
+/**
+ * Opens the gallery. The page works without, and says so.
+ * @param {(picture: Picture) => void} onOpen called with a picture that was pressed
+ */
+export async function prepareGallery(onOpen) {
+  open = onOpen;
+  try {
+    store = await GalleryStore.open(NAME);
+    await refresh();
+  } catch {
+    store = undefined;
+    sayTrouble(
+      "This browser stores nothing for this page, as in a private window: what you draw is not kept.",
+    );
+  }
+}
+
+/**
+ * Keeps a finished picture.
+ * @param {Picture} picture
+ * @param {Pick<Stored, "digest" | "time" | "place">} facts of its model and its drawing
+ */
+export function keep(picture, facts) {
+  const { wish, source, model, steps, size } = picture;
+  if (!store || kept.has(picture)) return;
+  kept.add(picture);
+  change(async (store) => {
+    try {
+      await store.add({ wish, source, model, steps, size, ...facts });
+      sayTrouble("");
+    } catch {
+      sayTrouble(
+        "The browser’s storage is full or closed: new pictures are not kept. Delete some to make room.",
+      );
+    }
+  });
+}
+
+/**
+ * Deletes a kept picture; the next one gets the focus.
+ * @param {Picture} picture
+ */
+export function deleteKept({ keptAs }) {
+  if (keptAs === undefined) return;
+  const at = all.findIndex(({ id }) => id === keptAs);
+  change((store) => store.delete(keptAs), () => {
+    announce("Deleted");
+    (tiles.children[Math.min(at, tiles.children.length - 1)] ?? byId("pictures")).focus();
+  });
+}
+
+/** Fits the tiles into the available width. */
+export function fitGallery() {
+  const [first] = all;
+  if (!first) return;
+  const room = section.clientWidth;
+  const columns = Math.max(1, Math.min(all.length, Math.floor((room + GAP) / (SIDE + GAP))));
+  applyLayout(tiles, layOut(columns, room, first.size.width, SIDE, true));
+}
+
+/**
+ * Changes the store, and shows the gallery as it is then.
+ *
+ * @param {(store: GalleryStore) => Promise<unknown>} act
+ * @param {() => void} [then]
+ */
+function change(act, then = () => {}) {
+  changing = changing.then(async () => {
+    if (!store) return;
+    try {
+      await act(store);
+      channel.postMessage("changed");
+      await refresh();
+      then();
+    } catch {
+      sayTrouble("The browser has closed the gallery’s storage. Load the page again.");
+    }
+  });
+}
+
+async function refresh() {
+  if (!store) return;
+  all = await store.list();
+  show();
+}
+
+function show() {
+  section.hidden = all.length === 0 && byId("gallery-trouble").textContent === "";
+  byId("gallery-actions").hidden = tiles.hidden = byId("gallery-note").hidden = all.length === 0;
+  byId("gallery-note").textContent = \`\${plural(all.length, "picture")}, in this browser only. \` +
+    \`It keeps the newest \${LIMITS.count}.\`;
+  const before = new Map(Array.from(tiles.children, (tile) => [tile.dataset.id, tile]));
+  tiles.replaceChildren(...all.slice(0, shown).map((one) => before.get(String(one.id)) ?? tileOf(one)));
+  more.hidden = all.length <= shown;
+  more.textContent = \`Show \${Math.min(SHOWN, all.length - shown)} more\`;
+  fitGallery();
+}
+
+/** @param {Stored} one */
+function tileOf(one) {
+  const { wish, source, size, id } = one;
+  const alt = \`\${className(wish.class)}, seed \${wish.seed}\`;
+  const image = element("img", { ...size, src: source, alt, draggable: false });
+  const tile = element(
+    "button",
+    { type: "button", className: "tile", onclick: () => open(pictureOf(one)) },
+    image,
+  );
+  tile.dataset.id = String(id);
+  return tile;
+}
+
+/** @param {Stored} one */
+function pictureOf({ wish, source, model, digest, steps, size, id }) {
+  const picture = new Picture(wish, size, open);
+  return Object.assign(picture, { source, model, digest, steps, keptAs: id });
+}
+
+/** @param {string} text */
+function sayTrouble(text) {
+  byId("gallery-trouble").textContent = text;
+  byId("gallery-trouble").hidden = text === "";
+  if (text) section.hidden = false;
+}
+
+channel.addEventListener("message", () => changing = changing.then(refresh).catch(() => {}));
+more.addEventListener("click", () => {
+  const first = shown;
+  shown += SHOWN;
+  show();
+  /** @type {HTMLElement} */ (tiles.children[first]).focus();
+});
+byId("gallery-clear").addEventListener("click", () => {
+  byId("gallery-delete-title").textContent = \`Delete all \${plural(all.length, "picture")} of the gallery?\`;
+  confirmation.returnValue = "";
+  confirmation.showModal();
+});
+confirmation.addEventListener("close", () => {
+  if (confirmation.returnValue !== "delete") return;
+  change((store) => store.clear(), () => {
+    announce("The gallery is empty");
+    byId("pictures").focus();
+  });
+});
+`],
+  ["gallery_store.js", `/**
+ * Pictures that this browser has drawn, in its IndexedDB: the newest of them, within limits of number and bytes.
+ *
+ * @module
+ */
+/** @import { Wish } from "./api.js" */
+
+/**
+ * A kept picture.
+ * @typedef {{
+ *   wish: Wish, source: string, model: string, digest: string, steps: number | undefined,
+ *   size: { width: number, height: number }, time: number, place: number,
+ * }} Kept settings of this picture alone, data URL of its PNG, name and digest of its model, steps that were taken; when its
+ *   drawing began, in milliseconds since 1970, and its place there
+ * @typedef {Kept & { id: number }} Stored
+ */
+
+/** Pictures, and characters of their PNGs and settings, that are kept at most. */
+export const LIMITS = { count: 500, size: 24 * 2 ** 20 };
+
+const STORE = "pictures";
+
+/** Kept pictures. Methods reject with a DOMException where the browser cannot store. */
+export class GalleryStore {
+  /**
+   * @param {IDBDatabase} db
+   * @param {typeof LIMITS} limits
+   */
+  constructor(db, limits) {
+    this.db = db;
+    this.limits = limits;
+    db.onversionchange = () => db.close(); // another tab deletes it
+  }
+
+  /**
+   * @param {string} name of the database
+   * @param {typeof LIMITS} [limits]
+   * @returns {Promise<GalleryStore>}
+   * @throws where the browser stores nothing for this page
+   */
+  static async open(name, limits = LIMITS) {
+    const request = indexedDB.open(name, 1);
+    request.onupgradeneeded = () => {
+      const store = request.result.createObjectStore(STORE, { keyPath: "id", autoIncrement: true });
+      store.createIndex("drawing", "drawing", { unique: true });
+      store.createIndex("bytes", "bytes");
+    };
+    return new GalleryStore(await result(request), limits);
+  }
+
+  /**
+   * Keeps a picture, in place of one with the same settings of the same model. The oldest leave where there is no room.
+   * @param {Kept} picture
+   */
+  async add(picture) {
+    const drawing = JSON.stringify([picture.model, picture.digest, Object.entries(picture.wish).sort()]);
+    const bytes = picture.source.length + drawing.length;
+    const transaction = this.db.transaction(STORE, "readwrite");
+    const store = transaction.objectStore(STORE);
+    const same = await result(store.index("drawing").getKey(drawing));
+    if (same !== undefined) store.delete(same);
+    store.add({ ...picture, drawing, bytes });
+    for (const id of leaving(await sizesOf(store), this.limits)) store.delete(id);
+    await end(transaction);
+  }
+
+  /**
+   * All pictures, those of the newest drawing first, each drawing in its order.
+   * @returns {Promise<Stored[]>}
+   */
+  async list() {
+    const all = await result(this.db.transaction(STORE).objectStore(STORE).getAll());
+    return all.sort((a, b) => b.time - a.time || a.place - b.place);
+  }
+
+  /** @param {number} id */
+  async delete(id) {
+    const transaction = this.db.transaction(STORE, "readwrite");
+    transaction.objectStore(STORE).delete(id);
+    await end(transaction);
+  }
+
+  async clear() {
+    const transaction = this.db.transaction(STORE, "readwrite");
+    transaction.objectStore(STORE).clear();
+    await end(transaction);
+  }
+}
+
+/**
+ * The oldest pictures that must leave, so that the rest is within the limits.
+ *
+ * @param {readonly { id: number, bytes: number }[]} all
+ * @param {typeof LIMITS} limits
+ * @returns {number[]} their ids
+ */
+export function leaving(all, { count, size }) {
+  const newestFirst = all.toSorted((a, b) => b.id - a.id);
+  let sum = 0;
+  return newestFirst.filter(({ bytes }, age) => {
+    sum += bytes;
+    return age >= count || sum > size;
+  }).map(({ id }) => id);
+}
+
+/**
+ * @param {IDBObjectStore} store
+ * @returns {Promise<{ id: number, bytes: number }[]>}
+ */
+function sizesOf(store) {
+  return new Promise((resolve, reject) => {
+    /** @type {{ id: number, bytes: number }[]} */
+    const sizes = [];
+    const request = store.index("bytes").openKeyCursor();
+    request.onerror = () => reject(request.error);
+    request.onsuccess = () => {
+      const cursor = request.result;
+      if (!cursor) return resolve(sizes);
+      sizes.push({ id: Number(cursor.primaryKey), bytes: Number(cursor.key) });
+      cursor.continue();
+    };
+  });
+}
+
+/**
+ * @template T
+ * @param {IDBRequest<T>} request
+ * @returns {Promise<T>}
+ */
+function result(request) {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+/** @param {IDBTransaction} transaction */
+function end(transaction) {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = resolve;
+    transaction.onabort = () => reject(transaction.error);
+  });
+}
+`],
   ["icon.svg", `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 4" shape-rendering="crispEdges">
   <path fill="#1f5f6b" d="M0 0h4v4H0z" />
   <path fill="#e8b04a" d="M2 1h1v1H2z" />
@@ -1522,6 +1863,16 @@ function isGuided(name) {
           <h2 id="earlier-title">Earlier pictures</h2>
           <div id="past"></div>
         </section>
+        <section id="gallery" class="earlier gallery" aria-labelledby="gallery-title" hidden>
+          <h2 id="gallery-title">Gallery</h2>
+          <p class="note" id="gallery-note"></p>
+          <p class="note" id="gallery-trouble" role="status" hidden></p>
+          <div class="tiles" id="gallery-tiles"></div>
+          <div class="actions" id="gallery-actions">
+            <button type="button" id="gallery-more" hidden></button>
+            <button type="button" id="gallery-clear">Delete all</button>
+          </div>
+        </section>
       </section>
 
       <section class="about" aria-labelledby="about-title">
@@ -1574,7 +1925,9 @@ function isGuided(name) {
           <div class="actions">
             <button type="button" id="again" class="main">Same seed again</button>
             <button type="button" id="again-rows">This seed in every class</button>
+            <button type="button" id="refill">Use its settings</button>
             <a id="download" class="button" download>Save the picture</a>
+            <button type="button" id="forget">Delete from the gallery</button>
           </div>
         </div>
       </div>
@@ -1586,8 +1939,18 @@ function isGuided(name) {
       </div>
     </dialog>
 
+    <dialog id="gallery-delete" class="token" aria-labelledby="gallery-delete-title">
+      <form method="dialog" class="ask">
+        <h2 id="gallery-delete-title"></h2>
+        <div class="actions">
+          <button class="main" value="delete">Delete all</button>
+          <button value="cancel">Cancel</button>
+        </div>
+      </form>
+    </dialog>
+
     <dialog id="token" class="token" aria-labelledby="token-title">
-      <form method="dialog" id="token-form">
+      <form method="dialog" id="token-form" class="ask">
         <h2 id="token-title">This server requires a token</h2>
         <p class="trouble" id="token-wrong" role="alert" hidden></p>
         <p id="token-text">Ask the server's operator for it. It is stored until you close this tab.</p>
@@ -1612,7 +1975,8 @@ function isGuided(name) {
  * @module
  */
 
-const GAP = 4;
+/** Between pictures of a grid, in CSS pixels. */
+export const GAP = 4;
 
 /**
  * @typedef {{ columns: number, side: number }} Layout columns of a grid, and width of a picture in CSS pixels
@@ -1666,9 +2030,10 @@ import { draw } from "./draw.js";
 import { Drawing } from "./drawing.js";
 import { fillForm, readForm, writeForm } from "./form.js";
 import { onDropElsewhere } from "./editor.js";
+import { deleteKept, fitGallery, keep, prepareGallery } from "./gallery.js";
 import { readOffer } from "./offer.js";
 import { noise } from "./picture.js";
-import { prepareReopening, takeDropped } from "./reopen.js";
+import { prepareReopening, reopenPicture, takeDropped } from "./reopen.js";
 import { className, troubleText } from "./words.js";
 /** @import { Offer } from "./offer.js" */
 /** @import { Picture } from "./picture.js" */
@@ -1735,7 +2100,12 @@ async function begin(perClass, stop) {
   if (stop.signal.aborted) return;
   const [{ count, class: name }] = wishes;
   const title = \`\${count} × \${perClass ? "every class" : className(name)}\`;
-  const drawing = new Drawing({ title, wishes, perClass }, offer.size, openDetails);
+  const drawing = new Drawing({ title, wishes, perClass }, offer.size, showDetails);
+  const { digest } = offer.model;
+  const time = Date.now();
+  for (const [place, picture] of drawing.rows.flatMap(({ pictures }) => pictures).entries()) {
+    picture.addEventListener("finish", () => keep(picture, { digest, time, place }));
+  }
   drawings = [drawing, ...drawings].slice(0, KEPT);
   byId("empty").hidden = true;
   byId("current").replaceChildren(drawing.element);
@@ -1790,6 +2160,7 @@ function sayTrouble(error, again) {
 /** Fits all pictures into the available width. */
 function fit() {
   for (const [age, drawing] of drawings.entries()) drawing.fit(stage.clientWidth, age > 0);
+  fitGallery();
 }
 
 /**
@@ -1802,6 +2173,11 @@ async function drawAgain(picture, perClass) {
   await ended;
   await writeForm(picture.wish);
   start(perClass);
+}
+
+/** @param {Picture} picture */
+function showDetails(picture) {
+  openDetails(picture, { foreign: picture.digest !== "" && picture.digest !== offer?.model.digest });
 }
 
 /** Loads model and settings, and enables the form. */
@@ -1826,10 +2202,13 @@ byId("draw-rows").addEventListener("click", () => start(true));
 prepareDetails({
   again: (picture) => drawAgain(picture, false),
   againRows: (picture) => drawAgain(picture, true),
+  refill: reopenPicture,
+  forget: deleteKept,
 });
 onDropElsewhere(takeDropped);
 new ResizeObserver(fit).observe(stage);
 byId("noise").src = noise({ width: 32, height: 32 });
+prepareGallery(showDetails);
 load();
 `],
   ["mask.js", `/**
@@ -2628,6 +3007,14 @@ h3 {
   margin-bottom: 0.5rem;
 }
 
+.gallery h2 + .note {
+  margin-top: 0.25rem;
+}
+
+.gallery .actions {
+  margin-top: 1rem;
+}
+
 /* The text */
 
 .about {
@@ -2670,7 +3057,7 @@ dialog.token {
   width: min(26rem, 100vw - 1.5rem);
 }
 
-#token-form {
+.ask {
   display: grid;
   gap: 1rem;
 }
@@ -2892,7 +3279,7 @@ import { element } from "./dom.js";
 import { className } from "./words.js";
 /** @import { Wish } from "./api.js" */
 
-/** Tells \`change\` when it looks different. */
+/** Tells \`change\` when it looks different, and \`finish\` when it is finished. */
 export class Picture extends EventTarget {
   /** Previews in order. @type {{ step: number, source: string }[]} */
   frames = [];
@@ -2900,6 +3287,10 @@ export class Picture extends EventTarget {
   source = "";
   /** Name of the model that draws it, once it does. */
   model = "";
+  /** Digest of that model's weights, for a picture of the gallery. */
+  digest = "";
+  /** Number in the gallery, for a picture of it. @type {number | undefined} */
+  keptAs;
   /** Its steps in all, as the previews count them. @type {number | undefined} */
   steps;
 
@@ -2944,6 +3335,7 @@ export class Picture extends EventTarget {
     this.wish = { ...this.wish, class: name };
     this.source = pngSource(base64);
     this.#show(this.source, "");
+    this.dispatchEvent(new Event("finish"));
   }
 
   /** Its name to a reader who does not see it. */
@@ -3095,6 +3487,7 @@ import { writeSettings } from "./form.js";
 import { PngError, readPng } from "./png_text.js";
 /** @import { Drawn } from "./drawn.js" */
 /** @import { Offer } from "./offer.js" */
+/** @import { Picture } from "./picture.js" */
 
 const panel = byId("reopened");
 const button = byId("reopen");
@@ -3125,6 +3518,22 @@ export async function takeDropped(given) {
   }
   await take(given, drawn);
   return true;
+}
+
+/**
+ * Fills in the settings of a picture of this page, with the one that it was drawn from.
+ * @param {Picture} picture a finished one
+ */
+export async function reopenPicture({ source, wish }) {
+  const bytes = Uint8Array.from(atob(source.slice(source.indexOf(",") + 1)), (char) => char.charCodeAt(0));
+  const name = \`\${wish.class}-\${wish.seed}.png\`;
+  const file = new File([bytes], name, { type: "image/png" });
+  const drawn = offer && readDrawn(await readPng(file), offer, { hasOriginal: wish.edit !== undefined });
+  if (!drawn) return;
+  await take(file, drawn);
+  if (wish.edit) await writeEdit(wish.edit);
+  byId("wish").scrollIntoView({ block: "nearest" });
+  byId("draw").focus();
 }
 
 /**
