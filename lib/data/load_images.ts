@@ -35,7 +35,7 @@ export interface LoadImagesOptions extends ImageFileOptions, CacheOptions {
 }
 
 /**
- * Loads the images of a folder, or of a zip, tar or tar.gz archive: PNG, JPEG, WebP, or a GIF's first frame, recognised by content.
+ * Loads the images of a folder, or of a zip, tar or tar.gz archive: PNG, JPEG, WebP or GIF (of animations the first frame), recognised by content.
  *
  * Classes are taken from a label file beside the images (`metadata.jsonl`, `metadata.csv`, `labels.csv` or `dataset.json`), else from
  * one subfolder per class; images that lie in the folder itself have none. Folders `train`, `val` and `test` (or their usual other names)

@@ -1,5 +1,5 @@
 /**
- * Image decoder: PNG, JPEG, WebP and a GIF's first frame, recognised by content, to RGBA.
+ * Image decoder: PNG, JPEG, WebP and GIF, of animations the first frame, recognised by content, to RGBA.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { decodeGif } from "./gif.ts";
 import { readJpegHeader } from "./jpeg.ts";
 import { type Orientation, turnUpright } from "./orientation.ts";
 import { plainPng } from "./png.ts";
-import { readWebpHeader, webpOrientation } from "./webp.ts";
+import { readWebp, webpOrientation, type WebpPicture } from "./webp.ts";
 
 /** What a file has that an RGB image of 8 bits has not, or the reverse. */
 export type ImageTrait = "grey" | "palette" | "16 bits" | "CMYK" | "transparent" | "turned";
@@ -39,8 +39,8 @@ const DECODERS: Readonly<
 > = { png: decodePng, jpeg: decodeJpeg, webp: decodeWebp, gif: decodeFirstFrame };
 
 /**
- * Decodes a PNG of any kind, a JPEG (grey, colour or CMYK), a still WebP or the first frame of a GIF, regardless of the file's
- * name. EXIF's orientation is applied; colour profiles are ignored.
+ * Decodes a PNG of any kind, a JPEG (grey, colour or CMYK), a WebP or a GIF (of an animation the first frame), regardless of the
+ * file's name. EXIF's orientation is applied; colour profiles are ignored.
  *
  * @param bytes the whole file
  * @param file file name for errors
@@ -85,12 +85,18 @@ async function decodeJpeg(
   warnings.length = 0;
   try {
     const image = await decodeJpegPixels(exactBuffer(bytes), { preserveOrientation: false });
+    const missing = warnings.find((line) => MISSING_PIXELS.test(line));
+    if (missing !== undefined) throw new DataError(`${file}: a damaged JPEG: ${missing}`);
     return upright(image, orientation, components === 1 ? ["grey"] : []);
   } catch (error) {
+    if (error instanceof DataError) throw error;
     startJpeg(); // libjpeg exits at an error
     throw new DataError(`${file}: a damaged JPEG: ${warnings.at(-1) ?? reason(error)}`, { cause: error });
   }
 }
+
+/** Warning of libjpeg where a part of the picture is not there, which it fills with grey. */
+const MISSING_PIXELS = /premature end of data segment/i;
 
 /** Standard error of libjpeg for the current image. */
 const warnings: string[] = [];
@@ -131,12 +137,27 @@ async function decodeWebp(
   file: string,
   maxPixels?: number,
 ): Promise<DecodedRgba> {
-  readWebpHeader(bytes, file, maxPixels);
+  const { still, canvas } = readWebp(bytes, file, maxPixels);
   try {
-    return upright(await decodeWebpPixels(exactBuffer(bytes)), webpOrientation(bytes));
+    const image = await decodeWebpPixels(exactBuffer(still));
+    return upright(canvas ? onCanvas(image, canvas) : image, webpOrientation(bytes));
   } catch (error) {
     throw new DataError(`${file}: a damaged WebP: its pixels cannot be decoded`, { cause: error });
   }
+}
+
+/** An animation's frame on its canvas, which is transparent around it. */
+function onCanvas(
+  frame: Dimensions & { readonly data: ArrayLike<number> },
+  { width, height, left, top }: NonNullable<WebpPicture["canvas"]>,
+): Dimensions & { readonly data: Uint8ClampedArray } {
+  const data = new Uint8ClampedArray(4 * width * height);
+  const pixels = frame.data as RgbaImage["rgba"];
+  for (let y = 0; y < frame.height; y++) {
+    const row = pixels.subarray(4 * y * frame.width, 4 * (y + 1) * frame.width);
+    data.set(row, 4 * ((top + y) * width + left));
+  }
+  return { width, height, data };
 }
 
 function decodeFirstFrame(

@@ -83,7 +83,10 @@ function* segments(bytes: Uint8Array, file: string): Generator<Segment> {
   const word = (at: number) => byte(at) << 8 | byte(at + 1);
   for (let at = 2;;) {
     if (at >= bytes.length) cutShort();
-    if (bytes[at] !== 0xff) damaged(`byte ${at} is not a marker`);
+    if (bytes[at] !== 0xff) { // some cameras and editors write stray bytes between segments, which libjpeg skips
+      at = bytes.indexOf(0xff, at);
+      if (at < 0) cutShort();
+    }
     while (bytes[at] === 0xff) at++; // a marker may have any number of fill bytes before it
     const marker = byte(at++);
     if (marker === END) return;

@@ -44,6 +44,11 @@ Deno.test("PNG, JPEG and WebP are recognised by content, not by name", async (t)
   await t.step("bytes after the end of a JPEG", async () => {
     await isHalves(Uint8Array.from([...await makeJpeg(16, 16, halves), ...new Uint8Array(50)]));
   });
+  await t.step("bytes between segments of a JPEG", async () => {
+    const jpeg = await makeJpeg(16, 16, halves);
+    const first = 4 + (jpeg[4]! << 8 | jpeg[5]!); // after its first segment
+    await isHalves(Uint8Array.from([...jpeg.subarray(0, first), 1, 2, 3, ...jpeg.subarray(first)]));
+  });
   await t.step("part of a larger buffer", async () => {
     for (const image of [await makeJpeg(16, 16, halves), await makeWebp(16, 16, halves)]) {
       const larger = new Uint8Array(image.length + 20);
@@ -167,9 +172,14 @@ Deno.test("files that cannot be decoded are described by their content", async (
     ],
     ["a JPEG without a frame", Uint8Array.of(0xff, 0xd8, 0xff, 0xd9), /it has no frame header/],
     [
-      "a JPEG with junk between segments",
+      "a JPEG with nothing but junk after a segment",
       Uint8Array.of(0xff, 0xd8, 0xff, 0xfe, 0, 2, 7, 7),
-      /byte 6 is not a marker/,
+      /a JPEG cut short after 8 bytes/,
+    ],
+    [
+      "a JPEG that ends in the midst of its pixels",
+      Uint8Array.from([...JPEG.subarray(0, JPEG.length / 2), 0xff, 0xd9]),
+      /a damaged JPEG: .*premature end of data segment/,
     ],
     [
       "a JPEG of 12 bits",
@@ -184,9 +194,9 @@ Deno.test("files that cannot be decoded are described by their content", async (
       /no image in it/,
     ],
     [
-      "an animated WebP",
+      "an animated WebP without frames",
       webpOf("VP8X", [2, 0, 0, 0, 7, 0, 0, 7, 0, 0]),
-      /an animated WebP, expected a still/,
+      /a damaged WebP: no image in it/,
     ],
     [
       "a WebP with a canvas too large",
