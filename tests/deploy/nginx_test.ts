@@ -250,7 +250,7 @@ proxied(
 
 proxied(
   "connections of a client are limited, and those of others are not",
-  { engine: MANUAL },
+  { engine: MANUAL, settings: { queue: 1000 } },
   async (server, proxy) => {
     const most = Number(valuesOf("limit_conn denoise_client")[0]);
     const request =
