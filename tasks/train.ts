@@ -15,6 +15,7 @@ import {
   settingsSchema,
   train,
 } from "../mod.ts";
+import { findBatches } from "../lib/data/load_images.ts";
 import { framingOf } from "../lib/data/image_options.ts";
 import { UNET_WEIGHTS } from "../lib/files/pipeline_files.ts";
 import { exists } from "../lib/files/durable.ts";
@@ -93,7 +94,8 @@ async function main(args: readonly string[]): Promise<number> {
       const { adapter } = gpu;
       const run = {
         ...{ adapter, settings: resolved, shape },
-        ...path === undefined ? {} : { data: { ...frame, ...options, path } },
+        ...path === undefined ? {} : { data: path },
+        ...path === undefined || await findBatches(path) ? {} : { images: { ...frame, ...options } },
         ...resume && given !== undefined ? { resumed: { directory: given, grids: grids ?? {} } } : {},
       };
       const text = flags.printSettings((sourceOf) => effectiveSettings(flags, sourceOf, run));

@@ -342,7 +342,7 @@ export function inFlags(message: string, flags: FlagNames): string {
 
 /** Names the place in the settings file of the setting that a message begins with, if it is from there. */
 function inSettingsFile(message: string): string {
-  const [start, name] = /^(?:--)?([\w-]+)(?=: )/.exec(message) ?? [];
+  const [start, name] = /^(?:--)?([\w-]+)(?=: expected )/.exec(message) ?? [];
   if (start === undefined) return message;
   const setting = fileSettings.find(({ entry: { key, flag } }) => key === name || flag === start);
   return setting ? `${setting.place}: ${setting.entry.key}${message.slice(start.length)}` : message;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { loadLatestCheckpoint } from "../../lib/files/checkpoint.ts";
+import { ROOT } from "../support/documents.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { makeMaterial, runTask } from "../support/command.ts";
 
@@ -111,7 +112,11 @@ Deno.test("printed settings of other networks are read again", async () => {
   await inTemporaryDirectory(async (directory) => {
     await makeMaterial(directory);
     await Deno.writeTextFile(join(directory, "betas.json"), "[0.1, 0.2]");
+    await Deno.mkdir(join(directory, "cifar"));
+    await Deno.writeTextFile(join(directory, "cifar/data_batch_1.bin"), "read only by a run");
     const commands = [
+      ["--data", "cifar", "--size", "32"],
+      ["--data", "images", "--init", join(ROOT, "checkpoints/cifar10-tiny"), "--epochs", "2"],
       ["--unconditional", "--dropout", "0.2", "--epochs", "3"],
       [
         "--data",
