@@ -75,16 +75,10 @@ export type { ImageFileOptions, OnBadFile } from "./lib/data/image_options.ts";
 export type { ImageFileSummary } from "./lib/data/summary.ts";
 export type { ImageTrait } from "./lib/data/decode/decode.ts";
 export type { Colour, Fit } from "./lib/data/decode/framing.ts";
-export {
-  type DataProgress,
-  type DataProgressListener,
-  type DatasetSplit,
-  type ImageDataset,
-  imageDataset,
-  type ImageDatasetParts,
-  splitDataset,
-  takeSubset,
-} from "./lib/data/dataset.ts";
+export type { DataProgress, DataProgressListener, ImageDataset } from "./lib/data/dataset.ts";
+export { imageDataset } from "./lib/data/image_dataset.ts";
+export type { ImageDatasetParts } from "./lib/data/dataset.ts";
+export { type DatasetSplit, splitDataset, takeSubset } from "./lib/data/splitting.ts";
 export type { ImageReader, ImageStore } from "./lib/data/image_store.ts";
 
 export {

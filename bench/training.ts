@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type ImageDataset, imageDataset } from "../lib/data/dataset.ts";
+import type { ImageDataset } from "../lib/data/dataset.ts";
+import { imageDataset } from "../lib/data/image_dataset.ts";
 import { objectiveTables } from "../lib/diffusion/objective.ts";
 import { NoiseSchedule } from "../lib/diffusion/schedule.ts";
 import type { Gpu } from "../lib/gpu/device.ts";

@@ -38,7 +38,7 @@ const ROOMS: readonly Room[] = [
   { path: "lib/diffusion/", floor: 6, browser: true, sees: ["lib/errors.ts", "lib/suggest.ts"] },
   { path: "lib/files/", floor: 6, browser: ["assemble.ts", "safetensors.ts"] },
   { path: "lib/remote/", floor: 7, browser: ["fetch_files.ts"] },
-  { path: "lib/data/", floor: 7 },
+  { path: "lib/data/", floor: 7, browser: ["dataset_parts.ts"] },
   { path: "lib/image/", floor: 7, browser: ["images.ts"] },
   {
     path: "lib/tuning/",
@@ -52,7 +52,7 @@ const ROOMS: readonly Room[] = [
   },
   { path: "lib/train/device/", floor: 8 },
   { path: "lib/evaluation/", floor: 9 },
-  { path: "lib/train/", floor: 10 },
+  { path: "lib/train/", floor: 10, browser: ["in_memory.ts"] },
   { path: "lib/report/", floor: 11 },
   { path: "lib/tensorboard/", floor: 11 },
   { path: "mod.ts", floor: 11 },
@@ -91,6 +91,8 @@ const FOLDERS = ["bench", "bundle", "examples", "kernels", "lib", "server", "tas
 export interface Module {
   /** Imports: project files by path from the root, other specifiers (`npm:…`, `node:…`) unchanged. */
   readonly imports: readonly string[];
+  /** Those of them that are of types alone, which nobody loads. */
+  readonly types?: readonly string[];
   readonly text: string;
 }
 
@@ -131,15 +133,16 @@ function roomOf(path: string): Room | undefined {
 
 /**
  * Modules that must run in a browser, those of the rooms' tables and all that they import, each with the reason. Dynamic imports
- * count: bundlers follow them.
+ * count: bundlers follow them. Imports of types do not: nothing is left of them.
  */
 function browserModules(modules: ReadonlyMap<string, Module>): Map<string, string> {
   const reasons = new Map<string, string>();
   for (const path of modules.keys()) if (runsInBrowser(path)) reasons.set(path, "must run in a browser");
   // Modules that are added on the way are visited, too.
   for (const path of reasons.keys()) {
-    for (const target of modules.get(path)?.imports ?? []) {
-      if (!modules.has(target) || reasons.has(target)) continue;
+    const { imports = [], types = [] } = modules.get(path) ?? {};
+    for (const target of imports) {
+      if (!modules.has(target) || reasons.has(target) || types.includes(target)) continue;
       reasons.set(target, `${path}, which imports it, must run in a browser`);
     }
   }
@@ -235,8 +238,11 @@ async function readModules(): Promise<Map<string, Module>> {
         const targets = [code?.specifier, type?.specifier].filter((target) => target !== undefined);
         return targets.length === 0 ? [specifier] : targets.map(relative);
       };
+      const loaded = dependencies.filter(({ code, type }) => code || !type).flatMap(targetsOf);
+      const imports = [...new Set(dependencies.flatMap(targetsOf))];
       modules.set(path, {
-        imports: [...new Set(dependencies.flatMap(targetsOf))], // one for each of the two
+        imports,
+        types: imports.filter((target) => !loaded.includes(target)),
         text: await Deno.readTextFile(new URL(path, ROOT)),
       });
     }

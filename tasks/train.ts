@@ -23,7 +23,8 @@ import { lockDirectory } from "../lib/files/directory_lock.ts";
 import { imageSize } from "../lib/model/config.ts";
 import { checkPrecision, prepareMatrices } from "../lib/model/precision.ts";
 import { commandLine } from "../lib/program.ts";
-import { initialSettings, readInitialModel } from "../lib/train/initial_model.ts";
+import { initialSettings } from "../lib/train/initial_model.ts";
+import { readInitialModel } from "../lib/train/read_initial_model.ts";
 import {
   checkResumedSettings,
   checkRunDirectory,

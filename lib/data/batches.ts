@@ -5,7 +5,8 @@
  */
 
 import { DataError } from "../errors.ts";
-import { type ImageDataset, imageDataset } from "./dataset.ts";
+import type { ImageDataset } from "./dataset.ts";
+import { imageDataset } from "./image_dataset.ts";
 import {
   BATCH_RECORDS,
   CIFAR10_CLASSES,

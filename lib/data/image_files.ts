@@ -6,7 +6,8 @@
 
 import { resolve } from "node:path";
 import { DataError } from "../errors.ts";
-import { type DataProgressListener, type ImageDataset, imageDataset } from "./dataset.ts";
+import type { DataProgressListener, ImageDataset } from "./dataset.ts";
+import { imageDataset } from "./image_dataset.ts";
 import type { ImageTrait } from "./decode/decode.ts";
 import type { Colour, Framing } from "./decode/framing.ts";
 import { DecoderPool } from "./decode/pool.ts";

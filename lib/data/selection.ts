@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type ImageDataset, imageDataset } from "./dataset.ts";
+import type { ImageDataset } from "./dataset.ts";
+import { imageDataset } from "./image_dataset.ts";
 import { checkedIndex, type ImageReader, type ImageStore } from "./image_store.ts";
 
 /**

@@ -4,7 +4,8 @@
  * @module
  */
 import { checkWhole } from "../checks.ts";
-import { type ImageDataset, takeSubset } from "../data/dataset.ts";
+import type { ImageDataset } from "../data/dataset.ts";
+import { takeSubset } from "../data/splitting.ts";
 import type { ForwardProcess } from "../diffusion/forward_process.ts";
 import { configuredVariance } from "../diffusion/samplers/ddpm.ts";
 import type { VarianceType } from "../diffusion/schedule.ts";

@@ -6,7 +6,8 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { encodeJson, readModelFile, sha256 } from "../files/checkpoint_files.ts";
+import { readModelFile, sha256 } from "../files/checkpoint_files.ts";
+import { encodeJson } from "../files/pipeline_files.ts";
 import { parseJson } from "../files/pipeline_files.ts";
 import { exists, writeDurable } from "../files/durable.ts";
 import type { LikelihoodPlan } from "./likelihood_plan.ts";

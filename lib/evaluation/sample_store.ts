@@ -5,7 +5,8 @@
  */
 import { join } from "node:path";
 import { CheckpointError, ConfigError } from "../errors.ts";
-import { encodeJson, readModelFile, sha256 } from "../files/checkpoint_files.ts";
+import { readModelFile, sha256 } from "../files/checkpoint_files.ts";
+import { encodeJson } from "../files/pipeline_files.ts";
 import { parseJson } from "../files/pipeline_files.ts";
 import { exists, removeLeftovers, writeDurable } from "../files/durable.ts";
 import { decodeWeights, encodeWeights, type WeightFile } from "../files/weights.ts";

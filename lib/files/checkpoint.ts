@@ -21,7 +21,6 @@ import { checkWhole } from "../checks.ts";
 import { CheckpointError } from "../errors.ts";
 import {
   checkpointPath,
-  encodeJson,
   firstUsable,
   listCheckpoints,
   MANIFEST,
@@ -30,8 +29,8 @@ import {
   TRAINER,
   TRAINER_TENSORS,
 } from "./checkpoint_files.ts";
+import { encodeJson } from "./pipeline_files.ts";
 import {
-  type Files,
   MODEL_INDEX,
   parseJson,
   PIPELINE_FILES,
@@ -40,11 +39,11 @@ import {
   UNET_WEIGHTS,
 } from "./pipeline_files.ts";
 import { type DurableOptions, removeDirectoryDurable, writeDirectoryDurable } from "./durable.ts";
-import { jsonDigests } from "./json_digests.ts";
+import { encodePipeline, type ModelContents } from "./encode_pipeline.ts";
 import type { LoadPipelineOptions } from "./pipeline.ts";
 import { toWeights } from "./assemble.ts";
 import { bestDirectory, publish, removeRunLeftovers } from "./publish.ts";
-import { decodeWeights, encodeWeights, type StateTensor, type WeightTensor } from "./weights.ts";
+import { decodeWeights, encodeWeights, type StateTensor } from "./weights.ts";
 
 export { type CheckpointPath, listCheckpoints } from "./checkpoint_files.ts";
 export { loadPipeline, type LoadPipelineOptions } from "./pipeline.ts";
@@ -52,21 +51,13 @@ export type { Pipeline } from "./assemble.ts";
 export type { StateTensor, WeightTensor } from "./weights.ts";
 
 /** Everything needed to resume a run or to sample from it. */
-export interface Checkpoint<B extends ArrayBufferLike = ArrayBufferLike> {
+export interface Checkpoint<B extends ArrayBufferLike = ArrayBufferLike> extends ModelContents<B> {
   /** Optimizer steps done, 0 or more. */
   step: number;
-  /** EMA of the weights, by diffusers' names. */
-  ema: Map<string, WeightTensor<B>>;
   /** The trainer's tensors: raw weights `raw.<name>`, first moments `m.<name>`, second moments `v.<name>`. */
   trainerTensors: Map<string, StateTensor<B>>;
   /** The trainer's other state, as JSON values; NaN and infinity are refused. */
   trainer: Record<string, unknown>;
-  /** Content of `unet/config.json`. */
-  unetConfig: object;
-  /** Content of `scheduler/scheduler_config.json`. */
-  schedulerConfig: object;
-  /** Content of `model_index.json`. */
-  modelIndex: object;
 }
 
 /** A checkpoint read from disk. */
@@ -117,12 +108,7 @@ export async function saveCheckpoint(
   checkWhole("keep", keep, 1, Number.MAX_SAFE_INTEGER);
   checkWhole("step", step, 0, Number.MAX_SAFE_INTEGER);
 
-  const files: Files = new Map([
-    [MODEL_INDEX, encodeJson(checkpoint.modelIndex, MODEL_INDEX)],
-    [SCHEDULER_CONFIG, encodeJson(checkpoint.schedulerConfig, SCHEDULER_CONFIG)],
-    [UNET_CONFIG, encodeJson(checkpoint.unetConfig, UNET_CONFIG)],
-  ]);
-  files.set(UNET_WEIGHTS, await encodeWeights(checkpoint.ema, await jsonDigests(files)));
+  const files = await encodePipeline(checkpoint);
   files.set(TRAINER_TENSORS, await encodeWeights(checkpoint.trainerTensors));
   files.set(TRAINER, encodeJson(checkpoint.trainer, TRAINER));
   files.set(MANIFEST, manifestOf(step, files));

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import { PREVIOUS_SUFFIX } from "./durable.ts";
-import { type Files, parseJson } from "./pipeline_files.ts";
+import { encodeJson, type Files, parseJson } from "./pipeline_files.ts";
 import { decodeWeights } from "./weights.ts";
 
 /** Folder of a run's checkpoints. */
@@ -156,21 +156,6 @@ export async function readModelFile(path: string): Promise<Uint8Array<ArrayBuffe
     if (error instanceof Deno.errors.NotFound) throw new CheckpointError(`${path} is missing`);
     throw new CheckpointError(`${path}: cannot be read: ${(error as Error).message}`);
   }
-}
-
-/**
- * Encodes JSON, indented like diffusers' files.
- *
- * @throws {CheckpointError} for NaN and infinity, which JSON would silently turn into null
- */
-export function encodeJson(value: object, name: string): Uint8Array<ArrayBuffer> {
-  const text = JSON.stringify(value, (key, item) => {
-    if (typeof item === "number" && !Number.isFinite(item)) {
-      throw new CheckpointError(`cannot write ${name}: ${key} is ${item}, expected a finite number`);
-    }
-    return item;
-  }, 2);
-  return new TextEncoder().encode(text + "\n");
 }
 
 function stepOf(name: string): number | undefined {

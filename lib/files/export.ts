@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { CheckpointError, ConfigError } from "../errors.ts";
-import { encodeJson } from "./checkpoint_files.ts";
+import { encodeJson } from "./pipeline_files.ts";
 import { type Files, MODEL_INDEX, SCHEDULER_CONFIG, UNET_CONFIG, UNET_WEIGHTS } from "./pipeline_files.ts";
 import { checkSigma } from "../model/ema_profiles.ts";
 import type { FloatType } from "../graph/tensor.ts";

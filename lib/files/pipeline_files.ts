@@ -62,3 +62,18 @@ function withoutInfinities(json: string): string {
     (part) => part.startsWith('"') ? part : "null",
   );
 }
+
+/**
+ * Encodes JSON, indented like diffusers' files.
+ *
+ * @throws {CheckpointError} for NaN and infinity, which JSON would silently turn into null
+ */
+export function encodeJson(value: object, name: string): Uint8Array<ArrayBuffer> {
+  const text = JSON.stringify(value, (key, item) => {
+    if (typeof item === "number" && !Number.isFinite(item)) {
+      throw new CheckpointError(`cannot write ${name}: ${key} is ${item}, expected a finite number`);
+    }
+    return item;
+  }, 2);
+  return new TextEncoder().encode(text + "\n");
+}

@@ -6,7 +6,8 @@
  */
 import { join, resolve } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { encodeJson, readModelFile } from "../files/checkpoint_files.ts";
+import { readModelFile } from "../files/checkpoint_files.ts";
+import { encodeJson } from "../files/pipeline_files.ts";
 import { parseJson } from "../files/pipeline_files.ts";
 import { withDirectoryLock } from "../files/directory_lock.ts";
 import {

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ImageFileSummary } from "../data/summary.ts";
+import type { ModelFiles } from "../files/pipeline_files.ts";
 import type { DenoisingLoss } from "../evaluation/likelihood_result.ts";
 import type { Images } from "../image/images.ts";
 import type { TrainSettings } from "./settings.ts";
@@ -201,6 +202,8 @@ export interface CheckpointEvent {
   readonly step: number;
   /** Directory of the checkpoint. */
   readonly path: string;
+  /** The model, of a run in memory ({@linkcode trainInMemory}), which has no directory. */
+  readonly model?: ModelFiles;
   /** Directory of the best model, if it was replaced by this checkpoint's; see `keepBest`. */
   readonly best?: string;
 }

@@ -7,6 +7,9 @@ import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import { appendAtomically } from "../files/append.ts";
 import { fileProblem, writeDurable } from "../files/durable.ts";
+import type { StartEvent } from "./events.ts";
+import type { KeptLog } from "./run_keeping.ts";
+import { describeStart, type RunStartParts } from "./run_start.ts";
 
 /** Name of the file in a run directory. */
 export const METRICS = "metrics.jsonl";
@@ -25,7 +28,7 @@ export interface MetricsStart {
 }
 
 /** Appends to a run's metrics. */
-export class MetricsFile {
+export class MetricsFile implements KeptLog {
   /** Step of the last sample grid in the file when it was opened. */
   readonly lastSamples: number | undefined;
   /** Step of the last evaluation, likewise. */
@@ -60,6 +63,11 @@ export class MetricsFile {
     const kept = lines.map((line) => `${JSON.stringify(line)}\n`).join("");
     if (kept !== present) await writeDurable(path, new TextEncoder().encode(kept));
     return new MetricsFile(path, onWarning, lines);
+  }
+
+  /** Appends the run's settings and data, and the machine that it runs on. */
+  async appendStart(event: StartEvent, parts: RunStartParts): Promise<void> {
+    await this.append(describeStart(event, parts));
   }
 
   /** Appends a line. If that fails, it warns, and writes the line with the next one. */

@@ -8,10 +8,8 @@ import { permutation } from "../random.ts";
 import type { EpochRecord, StartEvent, TrainEvent, WarningEvent } from "./events.ts";
 import { Forecast } from "./forecast.ts";
 import { describeRemedy, findNonFinite } from "./non_finite.ts";
-import type { RunCheckpoints } from "./run_checkpoints.ts";
-import type { RunEvaluation } from "./run_evaluation.ts";
+import type { RunEvaluator, RunSaves } from "./run_keeping.ts";
 import { RunGrids } from "./run_grids.ts";
-import { describeStart } from "./run_start.ts";
 import { Pace, settle } from "../gpu/pace.ts";
 import type { RunParts } from "./run_parts.ts";
 import {
@@ -37,7 +35,7 @@ export class Run {
   readonly #forecast: Forecast;
   readonly #log: StepLog;
   readonly #clock: Stopwatch;
-  readonly #checkpoints: RunCheckpoints | undefined;
+  readonly #checkpoints: RunSaves | undefined;
   readonly #grids: RunGrids;
   readonly #pace = new Pace();
   readonly #resumedFrom: number;
@@ -72,7 +70,7 @@ export class Run {
     const checkpoints = this.#checkpoints;
     const start = this.#startEvent();
     const { gpu: { adapter }, options: { data }, metrics } = this.#parts;
-    await metrics?.append(describeStart(start, { adapter, data, plan: this.#plan }));
+    await metrics?.appendStart(start, { adapter, data, plan: this.#plan });
     yield start;
     if (trainingIsOver(this.#plan)) this.#warnings.push(describeFinished(this.#plan));
     yield* this.#takeWarnings();
@@ -225,7 +223,7 @@ export class Run {
     this.#log.restart();
   }
 
-  async *#evaluate(evaluation: RunEvaluation): AsyncGenerator<TrainEvent> {
+  async *#evaluate(evaluation: RunEvaluator): AsyncGenerator<TrainEvent> {
     const began = performance.now();
     const event = yield* evaluation.evaluate();
     if (event) {

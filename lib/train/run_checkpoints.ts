@@ -8,28 +8,14 @@ import { removeOldCheckpoints, saveCheckpoint } from "../files/checkpoint.ts";
 import { removeEmaSnapshots, writeEmaSnapshot } from "../files/ema_snapshots.ts";
 import { bestDirectory, publishBest } from "../files/publish.ts";
 import type { WeightTensor } from "../files/weights.ts";
-import type { Gpu } from "../gpu/device.ts";
-import type { TrainingStep } from "./device/step.ts";
 import type { CheckpointEvent, EndEvent } from "./events.ts";
-import type { TrainOptions } from "./options.ts";
-import type { RunPlan } from "./run_plan.ts";
+import type { RunSaves, SavedParts } from "./run_keeping.ts";
 import { emaSnapshotIsDue } from "./snapshot_schedule.ts";
 import { captureCheckpoint } from "./state.ts";
 import { readTensors } from "./weight_transfer.ts";
 
-/** Parts of a run that a checkpoint is made from. */
-interface SavedParts {
-  readonly gpu: Gpu;
-  readonly options: Pick<TrainOptions, "data" | "out">;
-  readonly plan: RunPlan;
-  readonly step: TrainingStep;
-  readonly staging: GPUBuffer;
-  /** Warnings not yet passed to the caller. */
-  readonly warnings: string[];
-}
-
 /** Saves a run that has a directory. */
-export class RunCheckpoints {
+export class RunCheckpoints implements RunSaves {
   readonly #parts: SavedParts;
   readonly #directory: string;
   /** Optimizer steps done at the last checkpoint. */

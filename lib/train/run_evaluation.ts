@@ -14,6 +14,7 @@ import type { EvaluationEvent, EvaluationProgressEvent, WarningEvent } from "./e
 import { processOf } from "./objective_settings.ts";
 import type { RunEnvironment } from "./options.ts";
 import { reportedProgress } from "./reported_progress.ts";
+import type { RunEvaluator } from "./run_keeping.ts";
 import { type RunPlan, stopsEarly } from "./run_plan.ts";
 import { SampleEvaluation } from "./sample_evaluation.ts";
 import { evaluatesSamples, type SampleGrid } from "./sample_grid.ts";
@@ -22,20 +23,8 @@ import { evaluatesSamples, type SampleGrid } from "./sample_grid.ts";
 const IMAGES = 128;
 const TERMS = 20;
 
-/** Why a run cannot be evaluated; undefined if it can. */
-export function whyNotEvaluated(
-  { validationImages }: Pick<RunPlan, "validationImages">,
-): string | undefined {
-  if (validationImages === 0) return "the data has no validation images";
-}
-
-/** True if a run is evaluated at all. */
-export function evaluates(plan: RunPlan): boolean {
-  return plan.grids.evaluateEvery > 0 && whyNotEvaluated(plan) === undefined;
-}
-
 /** Evaluates a run when it is due. */
-export class RunEvaluation {
+export class RunEvaluation implements RunEvaluator {
   readonly #pass: DenoisingPass;
   readonly #plan: RunPlan;
   readonly #likelihood: LikelihoodPlan;

@@ -9,17 +9,15 @@ import { fitMemory } from "../graph/compile.ts";
 import { unetParameters } from "../model/network.ts";
 import { dataEvent } from "./data_event.ts";
 import { describeChange } from "./device/computation.ts";
+import { evaluates, whyNotEvaluated } from "./evaluation_schedule.ts";
 import { describeNewClasses, initialWeights } from "./initial_model.ts";
-import { MetricsFile } from "./metrics.ts";
 import { objectiveOf } from "./objective_settings.ts";
 import type { TrainOptions } from "./options.ts";
 import type { DeviceImages } from "./device/device_images.ts";
 import { fitImages, type ImagesOn } from "./run_images.ts";
 import { describeLengthChange, type RunOrigin, type RunPlan } from "./run_plan.ts";
-import { RunCheckpoints } from "./run_checkpoints.ts";
-import { evaluates, RunEvaluation, whyNotEvaluated } from "./run_evaluation.ts";
+import type { KeptLog, RunEvaluator, RunKeeping, RunSaves } from "./run_keeping.ts";
 import { describePrecisionChange } from "./run_precision.ts";
-import { saveRunTuning } from "./run_tuning.ts";
 import { drawsGrids, drawsSamples, SampleGrid } from "./sample_grid.ts";
 import { readTrainer, writeLossScale } from "./state.ts";
 import { initializeWeights, restoreWeights, stagingFor, writeInitialWeights } from "./weight_transfer.ts";
@@ -39,12 +37,12 @@ export interface RunParts {
   /** Undefined if no grids are drawn. */
   readonly grid: SampleGrid | undefined;
   /** Undefined if the run is not evaluated. */
-  readonly evaluation: RunEvaluation | undefined;
+  readonly evaluation: RunEvaluator | undefined;
   readonly staging: GPUBuffer;
   /** Undefined if nothing is written. */
-  readonly checkpoints: RunCheckpoints | undefined;
+  readonly checkpoints: RunSaves | undefined;
   /** Undefined if nothing is written. */
-  readonly metrics: MetricsFile | undefined;
+  readonly metrics: KeptLog | undefined;
   /** Warnings not yet passed to the caller. */
   readonly warnings: string[];
 }
@@ -53,7 +51,7 @@ export interface RunParts {
  * Allocates all the device memory that a run will need, so that a lack of memory is reported now and not after hours.
  *
  * @param origin of the weights
- * @param given kernels to use, and warnings so far
+ * @param given kernels to use, warnings so far, and what keeps the run
  * @throws {DeviceError} if the device has too little memory
  * @throws {CheckpointError} if the run directory cannot be written
  */
@@ -62,10 +60,10 @@ export function buildRun(
   options: TrainOptions,
   plan: RunPlan,
   { checkpoint, initial }: RunOrigin,
-  given: { tuning: Tuning; warnings: string[] },
+  given: { tuning: Tuning; warnings: string[]; keeping: RunKeeping },
 ): Promise<RunParts> {
   const { settings, progress } = plan;
-  const { tuning, warnings } = given;
+  const { tuning, warnings, keeping } = given;
   const scope = new ResourceScope(gpu, "training");
   return scope.guard(async () => {
     const objective = objectiveOf(settings);
@@ -93,7 +91,7 @@ export function buildRun(
             ? graphs.own(await SampleGrid.build(gpu, plan, ema, options, target))
             : undefined;
           const evaluation = evaluates(plan)
-            ? graphs.own(await RunEvaluation.build(gpu, plan, ema, options, drawing, target))
+            ? graphs.own(await keeping.buildEvaluation(gpu, plan, ema, options, drawing, target))
             : undefined;
           return { graphs, step, grid: drawsGrids(plan) ? drawing : undefined, evaluation };
         });
@@ -110,7 +108,7 @@ export function buildRun(
     if (grid && grid.labels.length > 0 && grid.labels.length < classes) {
       warnings.push(`sample grids show ${grid.labels.length} of the ${classes} classes`);
     }
-    await saveRunTuning(gpu, options, tuning);
+    await keeping.saveTuning(gpu, options, tuning);
     if (checkpoint) {
       restoreWeights(gpu, step, checkpoint);
       const { settings: stored, storedPrecision, computation } = readTrainer(checkpoint);
@@ -127,11 +125,7 @@ export function buildRun(
       if (change !== undefined) warnings.push(change);
     } else initializeWeights(gpu, step, settings.seed);
     writeLossScale(gpu, step, settings, progress);
-    const metrics = options.out === undefined ? undefined : await MetricsFile.open(options.out, {
-      step: progress.step,
-      epochEnds: progress.history.map(({ step }) => step),
-      onWarning: (message) => void warnings.push(message),
-    });
+    const metrics = await keeping.openLog(options, plan, warnings);
     await metrics?.append(dataEvent(options.data, plan));
     evaluation?.resumeFrom(metrics?.lastEvaluation);
     const placed = { images, imagesOn: fitted.imagesOn };
@@ -148,6 +142,6 @@ export function buildRun(
       metrics,
       warnings,
     };
-    return { ...parts, checkpoints: await RunCheckpoints.open(parts, checkpoint?.path) };
+    return { ...parts, checkpoints: await keeping.openSaves(parts, checkpoint?.path) };
   });
 }

@@ -4,7 +4,8 @@
  * @module
  */
 import { type StepState, STREAM } from "../../kernels/records/step_state.ts";
-import { type ImageDataset, takeSubset, trainingSplit } from "../data/dataset.ts";
+import type { ImageDataset } from "../data/dataset.ts";
+import { takeSubset, trainingSplit } from "../data/splitting.ts";
 import { ConfigError } from "../errors.ts";
 import { imageChannels, imageSize } from "../model/config.ts";
 import { profileRate } from "../model/ema_profiles.ts";

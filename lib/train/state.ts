@@ -18,6 +18,7 @@ import { readBack } from "../gpu/readback.ts";
 import { unetConfig, unetConfigToJson } from "../model/config.ts";
 import { unetParameters } from "../model/network.ts";
 import type { Checkpoint, LoadedCheckpoint } from "../files/checkpoint.ts";
+import type { ModelContents } from "../files/encode_pipeline.ts";
 import type { Computation } from "./device/computation.ts";
 import type { BestModel, EpochRecord } from "./events.ts";
 import { checkGrids, type GridSettings } from "./options.ts";
@@ -65,6 +66,27 @@ interface TrainerJson extends Progress {
 }
 
 /**
+ * Reads a run's model from the device: its EMA weights, and its configuration.
+ *
+ * @param staging from {@linkcode stagingFor}
+ */
+export async function captureModel(
+  gpu: Gpu,
+  step: TrainingStep,
+  settings: TrainSettings,
+  classes: readonly string[],
+  staging: GPUBuffer,
+): Promise<ModelContents> {
+  const schedulerConfig = processToDiffusers(processOf(settings));
+  return {
+    ema: step.table.ofNetwork(await readTensors(gpu, step, step.weights.ema, staging)),
+    unetConfig: unetConfigToJson(settings.model),
+    schedulerConfig,
+    modelIndex: modelIndex(settings, schedulerConfig._class_name, classes),
+  };
+}
+
+/**
  * Reads a run's state from the device as a checkpoint.
  *
  * @param staging from {@linkcode stagingFor}
@@ -78,9 +100,8 @@ export async function captureCheckpoint(
   data: Pick<ImageDataset, "digest" | "name" | "source" | "imageOptions" | "classes">,
   staging: GPUBuffer,
 ): Promise<Checkpoint> {
-  const ema = step.table.ofNetwork(await readTensors(gpu, step, step.weights.ema, staging));
+  const model = await captureModel(gpu, step, settings, data.classes, staging);
   const trainerTensors = await readTrainerTensors(gpu, step, staging);
-  const schedulerConfig = processToDiffusers(processOf(settings));
   const trainer: TrainerJson = {
     format: FORMAT,
     settings,
@@ -95,12 +116,9 @@ export async function captureCheckpoint(
   };
   return {
     step: progress.step,
-    ema,
+    ...model,
     trainerTensors,
     trainer: trainer as unknown as Record<string, unknown>,
-    unetConfig: unetConfigToJson(settings.model),
-    schedulerConfig,
-    modelIndex: modelIndex(settings, schedulerConfig._class_name, data.classes),
   };
 }
 

@@ -10,8 +10,10 @@ import { type DirectoryLock, lockDirectory } from "../files/directory_lock.ts";
 import { publishNewest } from "../files/publish.ts";
 import { prepareMatrices } from "../model/precision.ts";
 import { dataEvent } from "./data_event.ts";
+import { DIRECTORY_KEEPING } from "./directory_keeping.ts";
 import type { TrainEvent } from "./events.ts";
-import { type InitialModel, readInitialModel } from "./initial_model.ts";
+import type { InitialModel } from "./initial_model.ts";
+import { readInitialModel } from "./read_initial_model.ts";
 import { checkOptions, type TrainOptions } from "./options.ts";
 import { Run } from "./run.ts";
 import { checkRunDirectory } from "./run_directory.ts";
@@ -106,6 +108,10 @@ async function* prepareRun(
     yield { type: "tuning", ...progress };
   }
   return new Run(
-    await buildRun(gpu, options, plan, { checkpoint, initial: planned?.initial }, { tuning, warnings }),
+    await buildRun(gpu, options, plan, { checkpoint, initial: planned?.initial }, {
+      tuning,
+      warnings,
+      keeping: DIRECTORY_KEEPING,
+    }),
   );
 }

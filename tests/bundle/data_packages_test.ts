@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { imageEntries } from "../../bundle/images.ts";
 import { packageEntries } from "../../bundle/packages.ts";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { decodePng } from "../support/read_png.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));

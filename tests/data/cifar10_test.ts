@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { cifar10, CIFAR10_CLASSES } from "../../lib/data/cifar10.ts";
 import { PACKAGE } from "../../lib/data/npm.ts";
-import { splitDataset } from "../../lib/data/dataset.ts";
+import { splitDataset } from "../../lib/data/splitting.ts";
 import {
   IMAGE_BYTES,
   inFolder,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { imageDataset, splitDataset, takeSubset, trainingSplit } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
+import { splitDataset, takeSubset, trainingSplit } from "../../lib/data/splitting.ts";
 import { ConfigError, DataError, ShapeError } from "../../lib/errors.ts";
 
 /** 50,000 labels, 5,000 of each class, mixed. */

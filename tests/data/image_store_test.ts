@@ -1,6 +1,6 @@
 /** Pixels of data sets, wherever they are. */
 import assert from "node:assert/strict";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { MemoryImages, piecesOf } from "../../lib/data/image_store.ts";
 import { ShapeError } from "../../lib/errors.ts";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { inRgb } from "../../lib/data/rgb_images.ts";
 
 Deno.test("inRgb: grey images have equal channels, however they are read, under the same digest", async () => {

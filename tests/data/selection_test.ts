@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { selectDataset } from "../../lib/data/selection.ts";
 import { ShapeError } from "../../lib/errors.ts";
 

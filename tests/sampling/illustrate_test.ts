@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { datasetImages, forwardProcess, shownTimesteps } from "../../lib/sampling/illustrate.ts";
 
 const schedule = new NoiseSchedule();

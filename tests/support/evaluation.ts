@@ -1,5 +1,6 @@
 /** Data and models for tests of evaluations. */
-import { type ImageDataset, imageDataset } from "../../lib/data/dataset.ts";
+import type { ImageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import type { ForwardProcess } from "../../lib/diffusion/forward_process.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { ResourceScope } from "../../lib/gpu/memory.ts";

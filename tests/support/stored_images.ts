@@ -1,7 +1,8 @@
 /** Data sets whose images are in a file. */
 import { FileSink } from "../../lib/data/cache/file_sink.ts";
 import { openImageFile } from "../../lib/data/cache/image_file.ts";
-import { type ImageDataset, imageDataset } from "../../lib/data/dataset.ts";
+import type { ImageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 
 /** Writes a data set to a file and opens it there; its images must be closed. */
 export async function storedDataset(data: ImageDataset, path: string): Promise<ImageDataset> {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cifar10 } from "../../lib/data/cifar10.ts";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { ConfigError, DenoiseError } from "../../lib/errors.ts";
 import { readBundleFlags } from "../../tasks/bundle.ts";
 import { COMPRESSIONS, packPart } from "../../bundle/archive.ts";

@@ -110,6 +110,8 @@ Deno.test("modules for the browser use neither Deno nor node:, nor packages that
   assert.deepEqual(checkImports(chain), [
     `${imported}: imports node:fs, but ${listed}, which imports it, must run in a browser`,
   ]);
+  chain.set(listed, { imports: [imported], types: [imported], text: "" });
+  assert.deepEqual(checkImports(chain), [], "an import of types");
   assert.deepEqual(checkImports(project({ "tasks/train.ts": [] }, { "tasks/train.ts": "Deno.exit()" })), []);
 });
 

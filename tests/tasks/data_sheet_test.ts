@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import type { DataEvent } from "../../lib/train/events.ts";
 import { describeImages, drawDataSheet } from "../../tasks/data_sheet.ts";
 import { decodePng } from "../support/read_png.ts";

@@ -1,7 +1,7 @@
 /** The summary of a run's images, which comes first and is kept in its log. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { checkRunDirectory, DATA_SHEET } from "../../lib/train/run_directory.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { ofType, patternImages, run } from "../support/train/micro.ts";

@@ -1,6 +1,6 @@
 /** Runs on grey images, from the data to the pictures. */
 import assert from "node:assert/strict";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { readModelFile } from "../../lib/files/checkpoint_files.ts";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
 import { resolveSettings } from "../../lib/train/settings.ts";

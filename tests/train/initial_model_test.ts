@@ -1,7 +1,7 @@
 /** Fine-tuning: runs that start from trained models. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { loadLatestCheckpoint, loadPipeline } from "../../lib/files/checkpoint.ts";
 import { CheckpointError, ConfigError } from "../../lib/errors.ts";
 import { unetParameters } from "../../lib/model/network.ts";
@@ -11,7 +11,7 @@ import { EdmProcess } from "../../lib/diffusion/edm_process.ts";
 import { RectifiedFlow } from "../../lib/diffusion/rectified_flow.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import type { TrainedProcess } from "../../lib/diffusion/trained_process.ts";
-import { readInitialModel } from "../../lib/train/initial_model.ts";
+import { readInitialModel } from "../../lib/train/read_initial_model.ts";
 import {
   OBJECTIVE_SETTINGS,
   type ObjectiveSettings,

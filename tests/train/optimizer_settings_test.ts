@@ -1,6 +1,6 @@
 /** Each setting of optimizer and batch changes what it says, from `train()` to the weights on disk. */
 import assert from "node:assert/strict";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { loadLatestCheckpoint } from "../../lib/files/checkpoint.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
 import { assertClose } from "../support/close.ts";

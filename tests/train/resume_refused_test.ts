@@ -1,7 +1,7 @@
 /** Runs that cannot be resumed, and directories that a run must not use. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { DenoiseError, TrainingError } from "../../lib/errors.ts";
 import type { UNetConfig } from "../../lib/model/config.ts";
 import { listCheckpoints } from "../../lib/files/checkpoint.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { writeClassifier } from "../../lib/evaluation/classifier/files.ts";
 import { classifierParameters } from "../../lib/evaluation/classifier/pass.ts";
 import { loadLatestCheckpoint } from "../../lib/files/checkpoint.ts";

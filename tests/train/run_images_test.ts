@@ -1,6 +1,6 @@
 /** Training with images that are streamed to the device is the training with all of them on it. */
 import assert from "node:assert/strict";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { MemoryImages } from "../../lib/data/image_store.ts";
 import { DataError } from "../../lib/errors.ts";
 import { openGpu } from "../../lib/gpu/open.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { STREAM } from "../../kernels/records/step_state.ts";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { epochIsOver, planRun, trainingState, validationState } from "../../lib/train/run_plan.ts";
 import { SOFTWARE } from "../support/adapters.ts";
 import { microOptions, patternImages } from "../support/train/micro.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { imageDataset } from "../../lib/data/dataset.ts";
+import { imageDataset } from "../../lib/data/image_dataset.ts";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
 import { CheckpointError, ConfigError } from "../../lib/errors.ts";
 import { train } from "../../lib/train/trainer.ts";

@@ -5,7 +5,8 @@
  */
 import { join } from "node:path";
 import { CheckpointError, ConfigError } from "../../errors.ts";
-import { encodeJson, readModelFile, sha256 } from "../../files/checkpoint_files.ts";
+import { readModelFile, sha256 } from "../../files/checkpoint_files.ts";
+import { encodeJson } from "../../files/pipeline_files.ts";
 import { type Files, parseJson } from "../../files/pipeline_files.ts";
 import { writeDirectoryDurable } from "../../files/durable.ts";
 import { toFloat32 } from "../../files/dtypes.ts";

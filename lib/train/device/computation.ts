@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import type { KernelSource, Launch } from "../../../kernels/source.ts";
+import { sha256Of } from "../../digest.ts";
 
 /** Adapter and kernels of a run, which determine rounding. */
 export interface Computation {
@@ -24,15 +24,17 @@ const PLACES: ReadonlySet<string> = new Set(["chunk_first", "chunk_count"]);
  *
  * @param launches not combined: how many are depends on the memory left, and changes no results either
  */
-export function digestOf(launches: readonly Launch<unknown>[]): string {
+export async function digestOf(launches: readonly Launch<unknown>[]): Promise<string> {
   const codes = new Map<KernelSource, string>();
+  for (const { kernel } of launches) {
+    if (!codes.has(kernel)) codes.set(kernel, await sha256Of(withoutComments(kernel.code)));
+  }
   const described = launches.map(({ kernel, entry, constants, params, workgroups }) => {
-    const code = codes.get(kernel) ?? sha256(withoutComments(kernel.code));
-    codes.set(kernel, code);
+    const code = codes.get(kernel);
     const shapes = sorted(params).filter(([name]) => !PLACES.has(name));
     return JSON.stringify([code, entry, sorted(constants), shapes, workgroups]);
   });
-  return sha256([...new Set(described)].sort().join("\n")).slice(0, 16);
+  return (await sha256Of([...new Set(described)].sort().join("\n"))).slice(0, 16);
 }
 
 /** Warning for a run resumed with another adapter or other kernels; undefined if they are the same. */
@@ -51,8 +53,4 @@ function withoutComments(code: string): string {
 
 function sorted(values: Readonly<Record<string, number>>): [string, number][] {
   return Object.entries(values).sort(([a], [b]) => a < b ? -1 : 1);
-}
-
-function sha256(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
 }

@@ -126,7 +126,7 @@ export async function buildStep(
     },
     buffers,
     table,
-    kernels: digestOf([
+    kernels: await digestOf([
       ...casts,
       ...first ? first.separate : [],
       ...compiled.separate,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DataProgress, ImageDataset } from "../../../lib/data/dataset.ts";
-import { imageDataset } from "../../../lib/data/dataset.ts";
+import { imageDataset } from "../../../lib/data/image_dataset.ts";
 import { loadImages, type LoadImagesOptions } from "../../../lib/data/load_images.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 import { TEMPORARY_PREFIX } from "../../../lib/files/temporary.ts";

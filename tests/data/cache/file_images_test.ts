@@ -1,6 +1,6 @@
 /** Images in a file: read as those in memory, and never anything else in their place. */
 import assert from "node:assert/strict";
-import { imageDataset } from "../../../lib/data/dataset.ts";
+import { imageDataset } from "../../../lib/data/image_dataset.ts";
 import type { ImageStore } from "../../../lib/data/image_store.ts";
 import { DataError, ShapeError } from "../../../lib/errors.ts";
 import { storedDataset } from "../../support/stored_images.ts";

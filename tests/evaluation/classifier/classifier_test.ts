@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { imageDataset } from "../../../lib/data/dataset.ts";
+import { imageDataset } from "../../../lib/data/image_dataset.ts";
 import { Classifier } from "../../../lib/evaluation/classifier/classifier.ts";
 import {
   type ClassifierConfig,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { imageDataset } from "../../../lib/data/dataset.ts";
+import { imageDataset } from "../../../lib/data/image_dataset.ts";
 import type { ImageBatch, InceptionV3 } from "../../../lib/evaluation/inception/inception_v3.ts";
 import { measureInception } from "../../../lib/evaluation/inception/measures.ts";
 import { inceptionReference } from "../../../lib/evaluation/inception/reference.ts";

@@ -1,7 +1,7 @@
 /** Networks, data sets and runs that are small enough to train in a test. */
 import { createHash } from "node:crypto";
 import type { ImageDataset } from "../../../lib/data/dataset.ts";
-import { imageDataset } from "../../../lib/data/dataset.ts";
+import { imageDataset } from "../../../lib/data/image_dataset.ts";
 import { type UNetConfig, unetConfig, type UNetOptions } from "../../../lib/model/config.ts";
 import { type LoadedCheckpoint, loadLatestCheckpoint } from "../../../lib/files/checkpoint.ts";
 import type { EndEvent, TrainEvent } from "../../../lib/train/events.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { imageDataset } from "../../../lib/data/dataset.ts";
+import { imageDataset } from "../../../lib/data/image_dataset.ts";
 import { CheckpointError, ConfigError } from "../../../lib/errors.ts";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
 import { DDPM } from "../../../lib/sampling/ddpm.ts";

@@ -29,23 +29,23 @@ function launch(changes: Partial<Launch<BufferView>> = {}, code = CODE): Launch<
   };
 }
 
-Deno.test("the digest of dispatches is that of what they compute, and of nothing else", () => {
+Deno.test("the digest of dispatches is that of what they compute, and of nothing else", async () => {
   const other = launch({ params: { rows: 4 } });
-  const digest = digestOf([launch(), other]);
+  const digest = await digestOf([launch(), other]);
   const same = [
     [other, launch()],
     [launch(), other, launch({ label: "again" })],
     [launch({ constants: { b: 2, a: 1 } }), other],
     [launch({}, `${CODE.replace("fn", "\n  fn")} // about it`), other],
   ];
-  for (const launches of same) assert.equal(digestOf(launches), digest);
+  for (const launches of same) assert.equal(await digestOf(launches), digest);
   const different = [
     [launch()],
     [launch({ constants: { a: 1, b: 3 } }), other],
     [launch({ workgroups: [2, 1, 1] }), other],
     [launch({}, CODE.replace("{}", "{ let n = 1; }")), other],
   ];
-  for (const launches of different) assert.notEqual(digestOf(launches), digest);
+  for (const launches of different) assert.notEqual(await digestOf(launches), digest);
 });
 
 /** The warnings of a resumed run whose newest checkpoint says that it was computed with something. */
