@@ -1,5 +1,6 @@
 /**
- * The part of this package that runs in browsers with WebGPU: drawing with a trained model, step by step.
+ * The part of this package that runs in browsers with WebGPU: drawing with a trained model, step
+ * by step, and training on pictures in memory.
  *
  * `deno task bundle:web` makes one JavaScript module of it. Pages need https or localhost, as WebGPU does.
  *
@@ -29,6 +30,8 @@ export { type FetchFilesOptions, fetchModelFiles, type FetchProgress } from "./l
 export type { ModelFiles } from "./lib/files/pipeline_files.ts";
 export { DiffusionModel, type GeneratedStep, type Trajectory } from "./lib/sampling/diffusion_model.ts";
 export { type GridOptions, type ImageMetadata, Images } from "./lib/image/images.ts";
+export { type MemoryTrainOptions, trainInMemory } from "./lib/train/in_memory.ts";
+export { memoryDataset } from "./lib/data/dataset_parts.ts";
 export { toImageData } from "./lib/image/image_data.ts";
 export type { DenoisingPass, NoisedImage } from "./lib/sampling/denoising_pass.ts";
 export type { AdapterDescription, DeviceOptions, Gpu } from "./lib/gpu/device.ts";
@@ -93,3 +96,41 @@ export type { KernelBinding, KernelSource, OverrideConstants } from "./kernels/s
 export type { MatrixShape, MatrixUnits } from "./kernels/target.ts";
 export type { SigmaSpacing, TimeSpacing } from "./lib/diffusion/spacing.ts";
 export type { ScalarType } from "./kernels/struct.ts";
+export type { ImageDataset, ImageDatasetParts } from "./lib/data/dataset.ts";
+export type {
+  BestModel,
+  CheckpointEvent,
+  ClassImages,
+  DataEvent,
+  EndEvent,
+  EpochEvent,
+  EpochRecord,
+  EvaluationEvent,
+  EvaluationProgressEvent,
+  SampleMeasures,
+  SamplesEvent,
+  StartEvent,
+  StepEvent,
+  TrainEvent,
+  TuningEvent,
+  ValidationEvent,
+  WarningEvent,
+} from "./lib/train/events.ts";
+export type { TrainOptions } from "./lib/train/trainer.ts";
+export type { ImageFileOptions, OnBadFile } from "./lib/data/image_options.ts";
+export type { ImageFileSummary } from "./lib/data/summary.ts";
+export type { ImageReader, ImageStore } from "./lib/data/image_store.ts";
+export type { GridSettings, RunEnvironment } from "./lib/train/options.ts";
+export type { SettingsOptions, TrainSettings } from "./lib/train/settings.ts";
+export type { Colour, Fit } from "./lib/data/decode/framing.ts";
+export type { DenoisingLoss } from "./lib/evaluation/likelihood_result.ts";
+export type { ImageTrait } from "./lib/data/decode/decode.ts";
+export type { PresetName } from "./lib/model/presets.ts";
+export type { TuneMode, TuningOptions, TuningProgress } from "./lib/tuning/tuning.ts";
+export type { CheckpointSettings } from "./lib/train/checkpoint_settings.ts";
+export type { LengthSettings } from "./lib/train/length_settings.ts";
+export type { ObjectiveSettings } from "./lib/train/objective_settings.ts";
+export type { OptimizerSettings } from "./lib/train/optimizer_settings.ts";
+export type { RecipeName } from "./lib/train/recipes.ts";
+export type { LossWeighting } from "./lib/diffusion/objective.ts";
+export type { LrSchedule } from "./lib/train/lr_schedule.ts";
