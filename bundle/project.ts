@@ -24,7 +24,7 @@ export const PROJECT_PARTS: readonly string[] = [
     "README.md",
     "SECURITY.md",
   ],
-  ...["cli.ts", "deno.json", "mod.ts"],
+  ...["cli.ts", "deno.json", "mod.ts", "web.ts"],
 ];
 
 /**

@@ -27,6 +27,7 @@ export const PARTS: Readonly<Record<string, readonly Page[]>> = {
     guide("evaluation", "Evaluation"),
     guide("serving", "Serving"),
     guide("browser", "In a browser"),
+    guide("package", "The package"),
     page("deploy/README.md", "deploy.html", "Behind nginx"),
     guide("exchange", "Exchange with Python"),
     guide("kernels", "Kernels"),

@@ -44,13 +44,23 @@ const QUICK: Readonly<Record<string, (args: readonly string[]) => Changes>> = {
 };
 
 /** Tasks whose commands are only parsed, as they take minutes. */
-const PARSED = ["bench", "bench:serve", "bundle", "evaluate", "fetch", "quality", "train:classifier"];
+const PARSED = [
+  "bench",
+  "bench:serve",
+  "bundle",
+  "compile",
+  "evaluate",
+  "fetch",
+  "quality",
+  "train:classifier",
+];
 
 /** Programs other than tasks, and where they are tested. */
 const ELSEWHERE: readonly [RegExp, string][] = [
   [/^sh tasks\/setup\.sh (?:train|test)$/, "tests/tasks/setup_test.ts"],
   [/^sh carry\/start\.sh /, "tests/tasks/bundle_test.ts"],
   [/^bash \.ci\/run$/, ".ci/run"],
+  [/^deno run -A jsr:@denoise\/ddpm\/cli /, "tests/package/published_test.ts"],
   [/^python3 -m http\.server --directory dist\/web /, "tests/web/page_test.ts"],
   [/^(?:sudo|git archive|promtool) |^curl .*img\.example\.net|readyz$/, "tests/deploy/readme_test.ts"],
   [/^podman /, "tests/deploy/service_test.ts"],
@@ -211,6 +221,11 @@ Deno.test("programs in the documents that import from a clone train a model", as
   const blocks = (await Promise.all(DOCUMENTS.map(blocksOf))).flat();
   const programs = blocks.filter(({ language, info }) => language === "ts" && info === "ignore");
   assert.deepEqual(programs.map(({ document }) => document).sort(), Object.keys(PROGRAMS).sort());
+  // tests/package/published_test.ts runs the one that imports the published package
+  const others = blocks.filter(({ info }) => info.startsWith("ignore ")).map(({ document, info }) =>
+    `${document} ${info}`
+  );
+  assert.deepEqual(others, ["docs/package.md ignore jsr"]);
   await inTemporaryDirectory(async (directory) => {
     await prepare(directory);
     await Deno.symlink(ROOT, join(directory, "denoise"));
