@@ -118,9 +118,10 @@ function noteModel(text, { model, guide }, notes) {
     const here = name === model.id ? "" : `; this server has ${model.id}`;
     notes.push(`It was drawn by ${which} ${brief(name ?? "")}${here}. The picture will be another one.`);
   }
-  const guided = text.get("guide");
-  if (guided !== undefined && guided !== guide) {
-    notes.push(`It was guided by the model ${brief(guided)}, which this server does not have.`);
+  const [guided, weights] = [text.get("guide"), text.get("guide_digest")];
+  const known = weights === undefined ? guided === guide?.id : guide?.digest.startsWith(weights);
+  if (guided !== undefined && !known) {
+    notes.push(`It was guided by the model ${brief(guided)}, by which this server’s is not.`);
   }
   const precision = text.get("precision") ?? "float32";
   if (same && precision !== model.precision) {

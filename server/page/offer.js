@@ -8,7 +8,7 @@ import { getJson } from "./api.js";
 /**
  * @typedef {object} Offer
  * @property {{ id: string, digest: string, precision: string }} model
- * @property {string} [guide] name of the model that guides it
+ * @property {{ id: string, digest: string }} [guide] the model that guides it
  * @property {string[]} classes
  * @property {boolean} guided whether the model knows "no class" beside its classes, which guidance needs
  * @property {{ width: number, height: number }} size of a picture
@@ -54,7 +54,7 @@ export async function readOffer() {
   return {
     ...offered,
     model: { id, digest, precision },
-    guide,
+    guide: guide === undefined ? undefined : { id: guide, digest: model.guide_digest },
     classes,
     guided: guidance,
     size: { width, height },

@@ -20,6 +20,8 @@ const file = byId("reopen-file");
 let offer;
 /** The file that was opened last. @type {File | undefined} */
 let last;
+/** What is said of it, once the form has been changed since. */
+let filled = "";
 
 /** @param {Offer} ofServer */
 export function prepareReopening(ofServer) {
@@ -91,8 +93,8 @@ async function take(given, { wish, edit, notes }) {
   writeSettings(wish);
   if (edit) expectEdit(edit);
   else await writeEdit(undefined);
-  const exact = notes.length === 0 ? " Draw repeats the picture, bit by bit." : "";
-  say(given, `The settings of ${given.name || "the picture"} are filled in.${exact}`, notes);
+  filled = `The settings of ${given.name || "the picture"} are filled in.`;
+  say(given, notes.length === 0 ? `${filled} Draw repeats the picture, bit by bit.` : filled, notes);
 }
 
 /**
@@ -102,12 +104,16 @@ async function take(given, { wish, edit, notes }) {
  */
 function say(given, text, notes = []) {
   last = given;
+  if (!text.startsWith(filled)) filled = "";
   panel.hidden = false;
   byId("reopened-text").textContent = text;
   byId("reopened-notes").replaceChildren(...notes.map((note) => element("li", { textContent: note })));
   panel.scrollIntoView({ block: "nearest" });
 }
 
+byId("wish").addEventListener("input", () => {
+  if (filled) byId("reopened-text").textContent = filled; // Draw repeats it no longer
+});
 button.addEventListener("click", () => file.click());
 file.addEventListener("change", () => {
   const [chosen] = file.files;

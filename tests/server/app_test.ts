@@ -48,6 +48,7 @@ Deno.test("classes and models tell what is served, and nothing of the machine's 
     id: "fake-model-step-100",
     step: 100,
     parameters: 123_456,
+    digest: "0123456789abcdef".repeat(4),
     height: 32,
     width: 32,
     timesteps: 1000,

@@ -598,9 +598,10 @@ function noteModel(text, { model, guide }, notes) {
     const here = name === model.id ? "" : \`; this server has \${model.id}\`;
     notes.push(\`It was drawn by \${which} \${brief(name ?? "")}\${here}. The picture will be another one.\`);
   }
-  const guided = text.get("guide");
-  if (guided !== undefined && guided !== guide) {
-    notes.push(\`It was guided by the model \${brief(guided)}, which this server does not have.\`);
+  const [guided, weights] = [text.get("guide"), text.get("guide_digest")];
+  const known = weights === undefined ? guided === guide?.id : guide?.digest.startsWith(weights);
+  if (guided !== undefined && !known) {
+    notes.push(\`It was guided by the model \${brief(guided)}, by which this server’s is not.\`);
   }
   const precision = text.get("precision") ?? "float32";
   if (same && precision !== model.precision) {
@@ -2283,7 +2284,7 @@ import { getJson } from "./api.js";
 /**
  * @typedef {object} Offer
  * @property {{ id: string, digest: string, precision: string }} model
- * @property {string} [guide] name of the model that guides it
+ * @property {{ id: string, digest: string }} [guide] the model that guides it
  * @property {string[]} classes
  * @property {boolean} guided whether the model knows "no class" beside its classes, which guidance needs
  * @property {{ width: number, height: number }} size of a picture
@@ -2329,7 +2330,7 @@ export async function readOffer() {
   return {
     ...offered,
     model: { id, digest, precision },
-    guide,
+    guide: guide === undefined ? undefined : { id: guide, digest: model.guide_digest },
     classes,
     guided: guidance,
     size: { width, height },
@@ -3497,6 +3498,8 @@ const file = byId("reopen-file");
 let offer;
 /** The file that was opened last. @type {File | undefined} */
 let last;
+/** What is said of it, once the form has been changed since. */
+let filled = "";
 
 /** @param {Offer} ofServer */
 export function prepareReopening(ofServer) {
@@ -3568,8 +3571,8 @@ async function take(given, { wish, edit, notes }) {
   writeSettings(wish);
   if (edit) expectEdit(edit);
   else await writeEdit(undefined);
-  const exact = notes.length === 0 ? " Draw repeats the picture, bit by bit." : "";
-  say(given, \`The settings of \${given.name || "the picture"} are filled in.\${exact}\`, notes);
+  filled = \`The settings of \${given.name || "the picture"} are filled in.\`;
+  say(given, notes.length === 0 ? \`\${filled} Draw repeats the picture, bit by bit.\` : filled, notes);
 }
 
 /**
@@ -3579,12 +3582,16 @@ async function take(given, { wish, edit, notes }) {
  */
 function say(given, text, notes = []) {
   last = given;
+  if (!text.startsWith(filled)) filled = "";
   panel.hidden = false;
   byId("reopened-text").textContent = text;
   byId("reopened-notes").replaceChildren(...notes.map((note) => element("li", { textContent: note })));
   panel.scrollIntoView({ block: "nearest" });
 }
 
+byId("wish").addEventListener("input", () => {
+  if (filled) byId("reopened-text").textContent = filled; // Draw repeats it no longer
+});
 button.addEventListener("click", () => file.click());
 file.addEventListener("change", () => {
   const [chosen] = file.files;

@@ -27,6 +27,7 @@ Deno.test("a picture is the image that the engine drew, with how it was made", a
   assert.deepEqual(Buffer.from(rgb), Buffer.from(fakePixels({ label: CAT, seed: 7, steps: 6 })));
   assert.deepEqual(text, {
     model: "fake-model-step-100",
+    model_digest: "0123456789abcdef",
     class: "cat",
     seed: "7",
     sampler: "ddim",
@@ -55,6 +56,7 @@ Deno.test("a mixture, a negative class, rescaling and an interval reach the engi
   assert.deepEqual(text, {
     ...{
       model: "fake-model-step-100",
+      model_digest: "0123456789abcdef",
       class: "cat:3,dog:1",
       seed: "7",
       sampler: "unipc",

@@ -129,7 +129,11 @@ Deno.test("what this server cannot repeat is noted, and the rest is taken", () =
       { model_digest: "ff" },
       "It was drawn by another state of the model fake-model-step-100. The picture will be another one.",
     ],
-    [{ guide: "weak" }, "It was guided by the model weak, which this server does not have."],
+    [{ guide: "weak" }, "It was guided by the model weak, by which this server’s is not."],
+    [
+      { guide: "weak", guide_digest: "ff" },
+      "It was guided by the model weak, by which this server’s is not.",
+    ],
     [
       { precision: "mixed" },
       "It was drawn in precision mixed, here it is float32: pixels may differ slightly.",

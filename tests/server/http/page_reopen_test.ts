@@ -1,9 +1,14 @@
 /** Drawn pictures brought back to the page, in a browser. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { encodePng } from "../../../lib/image/png.ts";
-import { done, fill, press, visitTest } from "../../support/server/browser.ts";
+import { runTask } from "../../support/command.ts";
+import { decodePng } from "../../support/read_png.ts";
+import { browserTest, done, fill, press, visitTest, withPage } from "../../support/server/browser.ts";
+import { MODEL, withServer } from "../../support/server/process.ts";
+import { inTemporaryDirectory } from "../../support/train/directories.ts";
 
 /** Chooses a file by the button. */
 async function choose(page: Page, name: string, bytes: Uint8Array): Promise<void> {
@@ -50,6 +55,12 @@ visitTest(
     await press(page, "Draw");
     await done(page, "1 picture in");
     assert.deepEqual(Uint8Array.fromBase64((await source(page))!.split(",")[1]), png);
+
+    await fill(page, { Seed: 42 });
+    assert.equal(
+      await page.locator("#reopened-text").innerText(),
+      "The settings of dog-41.png are filled in.",
+    );
 
     // What is drawn from the form of before has none of it.
     await page.getByLabel("Sampler").selectOption("unipc");
@@ -137,5 +148,29 @@ visitTest(
     await press(page, "Draw");
     await done(page, "1 picture in");
     assert.equal(engine.added.at(-1)?.edit?.strength, 0.3);
+  },
+);
+
+browserTest(
+  "a picture of deno task sample is drawn again by a real server, with the same pixels",
+  async () => {
+    await inTemporaryDirectory(async (directory) => {
+      const args = ["--model", MODEL, "--class", "1", "--count", "1", "--seed", "11", "--steps", "6"];
+      const flags = ["--sampler", "ddim", "--eta", "0.5", "--scale", "1", "--out", "one.png"];
+      const { code, err } = await runTask("sample", [...args, ...flags], directory);
+      assert.equal(code, 0, err);
+      const png = await Deno.readFile(join(directory, "one.png"));
+      await withServer({}, async ({ url }) => {
+        await withPage(`${url}/`, {}, async (page) => {
+          await page.getByRole("radio", { name: "1", exact: true }).waitFor();
+          await choose(page, "one.png", png);
+          await page.getByText("Draw repeats the picture, bit by bit.").waitFor();
+          await press(page, "Draw");
+          await done(page, "1 picture in");
+          const drawn = Uint8Array.fromBase64((await source(page))!.split(",")[1]);
+          assert.deepEqual(decodePng(drawn), decodePng(png));
+        });
+      });
+    });
   },
 );
