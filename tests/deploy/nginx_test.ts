@@ -197,9 +197,13 @@ proxied("event streams arrive event by event", { engine: MANUAL }, async (server
   }
 });
 
+/** Folder of a database; SQLite's name for one in memory would be a file in the current directory. */
+const JOBS = Deno.makeTempDirSync();
+addEventListener("unload", () => Deno.removeSync(JOBS, { recursive: true }));
+
 proxied(
   "bodies beyond the limits are answered with 413",
-  { settings: { jobs: ":memory:" } },
+  { settings: { jobs: join(JOBS, "jobs.db") } },
   async (server, proxy) => {
     const send = (path: string, bytes: number, type: string) =>
       Deno.makeTempFile().then(async (file) => {
