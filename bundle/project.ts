@@ -14,7 +14,7 @@ const PROJECT_FOLDER = "project";
 /** Folders and files of the project, for a copy that is not a git clone. */
 export const PROJECT_PARTS: readonly string[] = [
   ...["bench", "bundle", "checkpoints", "deploy", "docs", "examples", "kernels", "lib"],
-  ...["schemas", "server", "tasks", "terminal", "tests"],
+  ...["notebooks", "schemas", "server", "tasks", "terminal", "tests"],
   ...[
     "ARCHITECTURE.md",
     "CHANGELOG.md",

@@ -271,6 +271,20 @@ setup_chromium() {
   fi
 }
 
+# --- Jupyter ---------------------------------------------------------------------------------------------------------
+
+# For the test that runs the notebook, which is left out where it is missing: nothing here ends the script.
+setup_jupyter() {
+  if have jupyter-nbconvert || [ "$(os_release ID)" != debian ] || ! have apt-get; then return 0; fi
+  if [ "$(id -u)" != 0 ] && ! have sudo; then return 0; fi
+  say "no Jupyter here: installing it to test the notebook"
+  update_lists
+  if ! install_packages jupyter-nbconvert jupyter-client python3-nbclient; then
+    show_log
+    say "could not install Jupyter: going on without the test of the notebook"
+  fi
+}
+
 # --- nginx and promtool ----------------------------------------------------------------------------------------------
 
 tools=${root:+$root/}.cache/tools
@@ -322,6 +336,7 @@ cd "$(dirname "$0")/.."
 if [ "$(uname -s)" = Linux ]; then setup_vulkan; fi
 if [ "$(uname -s)" = Linux ] && [ "$1" = test ]; then
   setup_chromium
+  setup_jupyter
   setup_tools
 fi
 setup_deno

@@ -5,6 +5,7 @@
  */
 import { dirname, join } from "node:path";
 import { DataError } from "../../lib/errors.ts";
+import { readDocument } from "./documents.ts";
 import { isPicture, linkBetween, resolveLink, sitePath } from "./links.ts";
 import { renderMarkdown, renderSource } from "./markdown.ts";
 import { API, PAGES } from "./pages.ts";
@@ -32,7 +33,7 @@ export async function buildSite(root: string): Promise<Site> {
   const files = new Map<string, string | Uint8Array>();
   const linked = new Map<string, string>();
   for (const page of PAGES) {
-    const text = await Deno.readTextFile(join(root, page.file));
+    const text = await readDocument(root, page.file);
     const { title, html } = renderMarkdown(text, (href) => {
       const target = resolveLink(href, page.file);
       switch (target.kind) {

@@ -6,7 +6,7 @@
 
 /** A page of the site. */
 export interface Page {
-  /** Markdown file, from the repository's root. */
+  /** Markdown file or notebook, from the repository's root. */
   readonly file: string;
   /** HTML file, from the site's root. */
   readonly path: string;
@@ -31,6 +31,7 @@ export const PARTS: Readonly<Record<string, readonly Page[]>> = {
     page("deploy/README.md", "deploy.html", "Behind nginx"),
     guide("exchange", "Exchange with Python"),
     guide("kernels", "Kernels"),
+    page("notebooks/quickstart.ipynb", "notebook.html", "Notebook"),
     page("examples/README.md", "examples.html", "Examples"),
   ],
   Reference: [

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import project from "../../deno.json" with { type: "json" };
+import { readDocument } from "../../tasks/docs/documents.ts";
 import { SUITE } from "../../tasks/test.ts";
 import { type Outcome, runTask } from "../support/command.ts";
 import { allCommands, blocksOf, type DocumentCommand, DOCUMENTS, ROOT } from "../support/documents.ts";
@@ -250,7 +251,7 @@ Deno.test("programs in the documents that import from a clone train a model", as
 
 Deno.test("flags in the text of the documents are flags of the tasks beside them", async () => {
   const texts = await Promise.all(
-    DOCUMENTS.map(async (document) => [document, await Deno.readTextFile(join(ROOT, document))] as const),
+    DOCUMENTS.map(async (document) => [document, await readDocument(ROOT, document)] as const),
   );
   const named = texts.flatMap(([document, text]) =>
     [...text.matchAll(/`deno task ([a-z:-]+)([^`]*)`/g)].map(([whole, task, rest]) => ({

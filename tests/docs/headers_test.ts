@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 
 const ROOT = new URL("../../", import.meta.url);
-const FOLDERS = ["bench", "bundle", "kernels", "lib", "server", "tasks", "tests"];
+const FOLDERS = ["bench", "bundle", "examples", "kernels", "lib", "server", "tasks", "tests"];
 
 /** Required parts of a kernel's header, by a pattern that each must match. */
 const KERNEL_HEADER: Readonly<Record<string, RegExp>> = {

@@ -1,6 +1,7 @@
 /** Links and pictures of the documents. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { readDocument } from "../../tasks/docs/documents.ts";
 import { resolveLink } from "../../tasks/docs/links.ts";
 import { renderMarkdown } from "../../tasks/docs/markdown.ts";
 import { PAGES } from "../../tasks/docs/pages.ts";
@@ -8,7 +9,7 @@ import { DOCUMENTS, ROOT } from "../support/documents.ts";
 
 /** Anchors of a document as rendered. */
 async function anchorsOf(file: string): Promise<Set<string>> {
-  const { html } = renderMarkdown(await Deno.readTextFile(join(ROOT, file)), (href) => href);
+  const { html } = renderMarkdown(await readDocument(ROOT, file), (href) => href);
   return new Set([...html.matchAll(/<h\d id="([^"]+)"/g)].map(([, id]) => id));
 }
 
@@ -18,7 +19,7 @@ Deno.test("links of the documents lead to what is there", async () => {
   const broken: string[] = [];
   let count = 0;
   for (const document of DOCUMENTS) {
-    renderMarkdown(await Deno.readTextFile(join(ROOT, document)), (href) => {
+    renderMarkdown(await readDocument(ROOT, document), (href) => {
       count++;
       const target = resolveLink(href, document);
       if (target.kind === "file" && !exists(target.file)) broken.push(`${document}: ${href}`);

@@ -1,6 +1,6 @@
 /** Documents of the project: their code blocks, commands and headings. */
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { readDocument } from "../../tasks/docs/documents.ts";
 import { PAGES } from "../../tasks/docs/pages.ts";
 
 /** Root of the project. */
@@ -26,7 +26,7 @@ export interface CodeBlock {
 
 /** Code blocks of a document. */
 export async function blocksOf(document: string): Promise<CodeBlock[]> {
-  const text = await Deno.readTextFile(join(ROOT, document));
+  const text = await readDocument(ROOT, document);
   const blocks = text.matchAll(/^```(\w*) ?(.*)\n([\s\S]*?)^```$/gm);
   return Array.from(blocks, ({ index, 1: language, 2: info, 3: code }) => {
     return { document, line: text.slice(0, index).split("\n").length + 1, language, info, code };

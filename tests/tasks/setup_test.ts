@@ -21,7 +21,7 @@ interface Machine {
   backports?: boolean;
   /** Name of a browser's command. */
   browser?: string;
-  /** nginx and promtool are there. */
+  /** nginx, promtool and Jupyter are there. */
   tools?: boolean;
 }
 
@@ -64,7 +64,7 @@ async function setup(machine: Machine, times = 1, args = ["train", "--epochs", "
     await stub("new-deno", deno);
     if (machine.browser) await stub(machine.browser, "");
     await stub("openssl", "");
-    if (machine.tools) await stub("promtool", "");
+    if (machine.tools) { for (const name of ["promtool", "jupyter-nbconvert"]) await stub(name, ""); }
     if (machine.tools) await stub("nginx", "", "usr/sbin");
     if (machine.sudo) await stub("sudo", `echo "sudo" >>${log}; exec "$@"`);
     if (machine.npm) {
@@ -90,6 +90,7 @@ async function setup(machine: Machine, times = 1, args = ["train", "--epochs", "
           };; esac; case "$*" in ` +
           `*download*) shift 2; echo >"$1_1_amd64.deb";; ` +
           `*"install "*chromium) echo >${bin}/chromium; chmod 755 ${bin}/chromium;; ` +
+          `*"install "*jupyter*) echo >${bin}/jupyter-nbconvert; chmod 755 ${bin}/jupyter-nbconvert;; ` +
           `*install*) for f in ${files}; do mkdir -p "$(dirname "${top}/$f")"; echo {} >"${top}/$f"; done;; esac`,
       );
       const found =
@@ -189,16 +190,17 @@ test("installs Deno with the official installer where there is no npm, and finds
   assert.deepEqual([second.calls, second.said], [[TASK], ""]);
 });
 
-test("installs Chromium for the tests on Debian, and unpacks the programs for those of deploy/, once", async () => {
+test("installs Chromium and Jupyter for the tests on Debian, and unpacks the programs for those of deploy/, once", async () => {
   const machine = { driver: true, loader: true, deno: true, root: false, sudo: true };
   const [first, second] = await setup(machine, 2, ["test"]);
   const download = (name: string) => ` apt-get -q download ${name}`;
   const calls = [
     ...["sudo", `${APT} update`, "sudo", `${INSTALL} chromium`],
+    ...["sudo", `${INSTALL} jupyter-nbconvert jupyter-client python3-nbclient`],
     ...[download("nginx"), download("prometheus"), "[task][test]"],
   ];
   assert.deepEqual([first.code, first.calls], [0, calls], first.said);
-  assert.match(first.said, /no Chromium here: installing it/);
+  assert.match(first.said, /no Chromium here: installing it[^]*no Jupyter here: installing it/);
   assert.match(first.said, /no nginx here: unpacking it into .*\.cache\/tools\/ .*is not installed/);
   assert.deepEqual([second.calls, second.said], [["[task][test]"], ""]);
 });
@@ -228,14 +230,17 @@ test("unpacks programs without root", async () => {
   assert.deepEqual(calls, [" apt-get -q download nginx", " apt-get -q download prometheus", "[task][test]"]);
 });
 
-test("runs the tests where Chromium cannot be installed, and nothing unpacked", async () => {
+test("runs the tests where Chromium and Jupyter cannot be installed, and nothing unpacked", async () => {
   const [{ code, calls, said }] = await setup(
     { driver: true, loader: true, deno: true, apt: "broken" },
     1,
     ["test"],
   );
   assert.deepEqual([code, calls.at(-1)], [0, "[task][test]"], said);
-  assert.match(said, /no such package[^]*could not install Chromium: going on/);
+  assert.match(
+    said,
+    /no such package[^]*could not install Chromium: going on[^]*could not install Jupyter: going on/,
+  );
   assert.match(said, /no such package[^]*could not unpack nginx: going on[^]*could not unpack promtool/);
 });
 
