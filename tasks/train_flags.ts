@@ -149,6 +149,7 @@ export function readFlags(args: readonly string[]): Flags {
         command.printedSettings(form, effective((name) => command.sourceOf(name))),
     },
     ...(values.data === undefined ? {} : { data: values.data }),
+    ...(values.imageCache === undefined ? {} : { imageCache: values.imageCache }),
     ...imageOptionsIn(values),
     ...readSettingFlags<Omit<SettingsOptions, "model">>(RUN_SETTINGS, values),
     ...readSettingFlags<GridSettings & ProcessSettings>(OTHER_SETTINGS, values),

@@ -175,9 +175,9 @@ export class TrainingReport {
     if (event.resumedFrom > 0) report.line(`resumed after step ${event.resumedFrom}`);
     else if (totalSteps < FEW_STEPS) {
       report.line(
-        `note: ${
-          counted(totalSteps, "step")
-        } are too few to learn much from; images will be noise (--steps 3000)`,
+        `note: ${counted(totalSteps, "step")} ${
+          totalSteps === 1 ? "is" : "are"
+        } too few to learn much from; images will be noise (--steps 3000)`,
       );
     }
     report.line(`run directory ${this.#out}`);

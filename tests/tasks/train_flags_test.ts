@@ -9,6 +9,7 @@ import { resolveSettings } from "../../lib/train/settings.ts";
 import { NETWORK_SETTINGS, TRAINING_SETTINGS } from "../../lib/train/settings_table.ts";
 import { flagOf } from "../../terminal/setting_flags.ts";
 import { DATA_FLAG_NAMES } from "../../tasks/data_flags.ts";
+import { chooseData } from "../../tasks/run_data.ts";
 import { FLAG_OF, otherSettingsOf, readFlags, settingsOf } from "../../tasks/train_flags.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { makeMaterial, runTask, TRAINING } from "../support/command.ts";
@@ -176,6 +177,24 @@ Deno.test("invalid input is reported before anything is read or written, with ex
     );
     assert.equal(into.code, 2);
   });
+});
+
+Deno.test("flags of the images are those that --data is read with", async () => {
+  const given = [
+    "--data",
+    "pets",
+    "--size",
+    "48x64",
+    "--fit",
+    "pad",
+    "--on-bad-file",
+    "skip",
+    "--image-cache",
+    "/fast",
+  ];
+  const expected = { path: "pets", size: [48, 64], fit: "pad", onBadFile: "skip", cache: "/fast" };
+  assert.deepEqual(await chooseData(readFlags(given)), expected);
+  assert.equal((await chooseData(readFlags(["--image-cache", "none"]))).cache, false);
 });
 
 Deno.test("absent flags set nothing: a resumed run may have its own values", async () => {
