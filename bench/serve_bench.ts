@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { basename } from "node:path";
 import { defaultSettings, type ServerSettings } from "../server/settings.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import type { Reporter } from "../terminal/progress.ts";
@@ -54,7 +55,7 @@ export async function runServeBench(options: ServeBenchOptions, reporter: Report
   const environment = await describeMachine();
   const settings: ServerSettings = {
     ...defaultSettings,
-    model,
+    models: [{ name: basename(model), path: model }],
     port: 0,
     maxBatch,
     queue: Math.max(...clients, MEMORY_CLIENTS),

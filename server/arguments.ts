@@ -22,9 +22,10 @@ const integer = (field: keyof typeof settingRanges) => number(field).int("expect
 const text = z.string("expected text").min(1, "expected non-empty text");
 
 const schema: z.ZodType<ServerSettings> = z.strictObject({
-  model: text,
+  models: z.array(z.strictObject({ name: text, path: text, guide: text.optional() }))
+    .min(1, "expected at least one model"),
   variant: text.optional(),
-  guide: text.optional(),
+  memory: number("memory").optional(),
   host: text,
   port: integer("port"),
   freePorts: z.array(integer("port")).min(1, "expected at least one port").optional(),

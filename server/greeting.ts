@@ -18,7 +18,9 @@ export function serverUrl({ hostname, port }: Pick<Deno.NetAddr, "hostname" | "p
 export function greeting(
   url: string,
   model: ServedModel,
-  { tokenFile, keys }: Pick<ServerSettings, "tokenFile" | "keys">,
+  { tokenFile, keys, models = [] }:
+    & Pick<ServerSettings, "tokenFile" | "keys">
+    & Partial<Pick<ServerSettings, "models">>,
 ): string[] {
   const { id, path, guide, height, width, parameters, classes, adapter, precision } = model;
   const about = [
@@ -38,6 +40,7 @@ export function greeting(
   return [
     `address  ${url}`,
     `model    ${id} (${about.join(", ")})`,
+    ...(models.length < 2 ? [] : [`models   ${models.map(({ name }) => name).join(", ")}`]),
     ...(guide === undefined ? [] : [`guide    ${guide}`]),
     `adapter  ${adapter}${precision === "mixed" ? ", in mixed precision" : ""}`,
     `try      curl${header} -o image.png ${shellQuote(`${url}/generate${query}`)}`,

@@ -6,6 +6,7 @@
  */
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
 import type { BackendChoice } from "../lib/gpu/backend.ts";
+import { mebibytes } from "../lib/gpu/budget.ts";
 import { printable } from "../lib/shell.ts";
 import { createApp } from "./app.ts";
 import { parseSettings } from "./arguments.ts";
@@ -36,7 +37,7 @@ const DENO: BackendChoice = { backend: "deno", toggles: [] };
 
 /** A running server. */
 interface RunningServer {
-  /** Reloads the model; the outcome is logged. */
+  /** Reloads the models; the outcome is logged. */
   reload(): void;
   /** Shuts down gracefully, after the jobs in progress. */
   finish(): Promise<void>;
@@ -50,12 +51,23 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
   const jobStore = settings.jobs === undefined ? undefined : new JobStore(settings.jobs);
   const { server, use } = listen(settings, log);
   const url = serverUrl(server.addr);
-  log.info("loading", { url, path: settings.model });
-  const engine = await GpuEngine.start({
-    path: settings.model,
+  const { models } = settings;
+  log.info("loading", { url, path: models[0]!.path, models: models.length }); // one at least
+  const metrics = new Metrics();
+  const device = await GpuEngine.start({
+    models,
     variant: settings.variant,
-    guide: settings.guide,
     rows: settings.maxBatch,
+    memory: settings.memory === undefined ? undefined : settings.memory * 2 ** 20,
+    onDown: (error, retryAfter) => {
+      metrics.engine("down");
+      log.error("engine failed", { retryAfter }, error);
+    },
+    onReady: () => metrics.engine("ready"),
+    onUnreadable: (model, error) => {
+      metrics.loadFailed(model);
+      log.error("a model cannot be read; it is tried again", { model }, error);
+    },
     onWarning: (message) => log.warn(message),
     defaults: { sampler: settings.sampler, steps: settings.steps, guidance: settings.guidance },
     precision: settings.precision,
@@ -66,18 +78,28 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
       else if (done === 0) log.info("tuning kernels", { adapter, of: total });
     },
   });
-  const model = engine.model!;
-  const metrics = new Metrics();
-  metrics.onUp(model);
-  engine.listen(metrics);
-  engine.listen({
-    onDown: (error, retryAfter) => log.error("engine failed", { retryAfter }, error),
-    onUp: ({ id, path }) => log.info("serving", { model: id, path }),
+  const [first] = device.models;
+  const model = first!.model!; // was just loaded
+  for (const engine of device.models) {
+    metrics.watchModel(engine);
+    engine.listen({ onUp: ({ id, path }) => log.info("serving", { model: id, path }) });
+  }
+  const runner = new Scheduler(device, settings, undefined, {
+    onLoaded: (model, seconds, bytes) => {
+      log.info("model loaded", { model, seconds: Number(seconds.toFixed(3)), memory: mebibytes(bytes) });
+    },
+    onEvicted: (model) => {
+      metrics.evicted(model);
+      log.info("model left the device", { model });
+    },
+    onLoadFailed: (model, error) => {
+      metrics.loadFailed(model);
+      log.error("a model cannot be loaded", { model }, error);
+    },
   });
-  const runner = new Scheduler(engine, settings);
   const encoder = new WorkerEncoder();
   const decoder = new WorkerDecoder();
-  const context = { settings, engine, runner, encoder, decoder, metrics, log, token, keys };
+  const context = { settings, device, runner, encoder, decoder, metrics, log, token, keys };
   const jobs = jobStore && new Jobs(jobStore, context);
   if (keys) followKeys(keys, metrics, jobs);
   use(createApp(context, { jobs }).fetch);
@@ -87,10 +109,12 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
   for (const line of greeting(url, model, settings)) printSafely(console.error, line);
   return {
     reload() {
-      engine.reload().then(
-        ({ id, path }) => log.info("model reloaded", { model: id, path }),
-        (error) => log.error("reload failed; still serving the old model", {}, error),
-      );
+      for (const engine of device.models) {
+        engine.reload().then(
+          ({ id, path }) => log.info("model reloaded", { model: id, path }),
+          (error) => log.error("reload failed; still serving the old model", { model: engine.name }, error),
+        );
+      }
     },
     async finish() {
       const start = performance.now();
@@ -102,7 +126,7 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
       encoder.close();
       decoder.close();
       keys?.close();
-      await engine.close();
+      await device.close();
       log.info("stopped");
     },
   };

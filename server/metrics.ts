@@ -6,8 +6,8 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import configuration from "../deno.json" with { type: "json" };
 import type { PictureFormat } from "./pictures/encoder.ts";
-import type { EngineListener, EngineTurn, ServedModel } from "./engine/engine.ts";
-import type { JobRunner } from "./queue/job.ts";
+import type { Engine, ServedModel } from "./engine/engine.ts";
+import type { JobRunner, LoadState } from "./queue/job.ts";
 
 /** Version of the package. */
 export const version: string = configuration.version;
@@ -30,8 +30,8 @@ const stepSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
 const pictureSeconds = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 20];
 const occupancy = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1];
 
-/** Server metrics. Register them with the engine before the scheduler, so that they see events first. */
-export class Metrics implements Partial<EngineListener> {
+/** Server metrics. */
+export class Metrics {
   readonly #registry = new Registry();
   readonly #requests = this.#counter("requests_total", "Requests answered", ["method", "route", "status"]);
   readonly #requestSeconds = this.#histogram(
@@ -55,11 +55,13 @@ export class Metrics implements Partial<EngineListener> {
     "first_preview_seconds",
     "Seconds from a streaming request to its first preview",
     requestSeconds,
+    ["model"],
   );
   readonly #waitSeconds = this.#histogram(
     "queue_seconds",
     "Seconds in the queue until a request's first image joined the batch",
     requestSeconds,
+    ["model"],
   );
   readonly #encodeSeconds = this.#histogram(
     "encode_seconds",
@@ -72,18 +74,20 @@ export class Metrics implements Partial<EngineListener> {
     "Seconds to decode a request's pictures, including the decoder's queue",
     pictureSeconds,
   );
-  readonly #images = this.#counter("images_total", "Images drawn");
-  readonly #imagesFailed = this.#counter("images_failed_total", "Images that failed");
-  readonly #steps = this.#counter("steps_total", "Steps of the batch");
+  readonly #images = this.#counter("images_total", "Images drawn", ["model"]);
+  readonly #imagesFailed = this.#counter("images_failed_total", "Images that failed", ["model"]);
+  readonly #steps = this.#counter("steps_total", "Steps of the batch", ["model"]);
   readonly #stepSeconds = this.#histogram(
     "step_seconds",
     "Seconds per step of the batch",
     stepSeconds,
+    ["model"],
   );
   readonly #occupancy = this.#histogram(
     "batch_occupancy",
     "Fraction of the program's rows in use, per turn of the batch",
     occupancy,
+    ["model"],
   );
   readonly #jobStorageFailures = this.#counter(
     "job_storage_failures_total",
@@ -96,7 +100,23 @@ export class Metrics implements Partial<EngineListener> {
   );
   readonly #up = this.#gauge("engine_up", "1 while the engine is ready, 0 while it is down or starting");
   readonly #downs = this.#counter("engine_downs_total", "Failures of the engine");
-  readonly #model = this.#gauge("model_info", "Served model and adapter", ["model", "adapter"]);
+  readonly #model = this.#gauge("model_info", "Served models by name, their present ids, and their adapter", [
+    "model",
+    "id",
+    "adapter",
+  ]);
+  readonly #onDevice = this.#gauge("model_on_device", "1 while the model is in the device's memory", [
+    "model",
+  ]);
+  readonly #loads = this.#counter("model_loads_total", "Loads of models onto the device, by outcome", [
+    "model",
+    "outcome",
+  ]);
+  readonly #evictions = this.#counter(
+    "model_evictions_total",
+    "Times that a model has left the device to make room for another",
+    ["model"],
+  );
 
   constructor() {
     const build = this.#gauge("build_info", "Versions of the server and of Deno", ["version", "deno"]);
@@ -125,15 +145,19 @@ export class Metrics implements Partial<EngineListener> {
   }
 
   /** Registers gauges that read the load of `runner` when collected. */
-  watch(runner: Pick<JobRunner, "state">): void {
-    const gauge = (name: string, help: string, read: () => number) =>
-      this.#gauge(name, help, [], (gauge) => gauge.set(read()));
-    gauge("queue_depth", "Waiting requests", () => runner.state.waiting);
-    gauge("requests_running", "Requests in progress", () => runner.state.running);
-    gauge("batch_images", "Images in the batch", () => runner.state.images);
-    gauge("batch_rows", "Network rows in use", () => runner.state.rows);
-    gauge("parked_images", "Parked images", () => runner.state.parked);
-    gauge("draining", "1 while the server is shutting down", () => Number(runner.state.draining));
+  watch(runner: Pick<JobRunner, "state" | "models">): void {
+    const gauge = (name: string, help: string, of: keyof LoadState) =>
+      this.#gauge(name, help, ["model"], (gauge) => {
+        for (const [model, state] of runner.models) gauge.set({ model }, state[of]);
+      });
+    gauge("queue_depth", "Waiting requests", "waiting");
+    gauge("requests_running", "Requests in progress", "running");
+    gauge("batch_images", "Images in the batch", "images");
+    gauge("batch_rows", "Network rows in use", "rows");
+    gauge("parked_images", "Parked images", "parked");
+    this.#gauge("draining", "1 while the server is shutting down", [], (gauge) => {
+      gauge.set(Number(runner.state.draining));
+    });
   }
 
   answered({ method, route, status, seconds, key }: AnsweredRequest): void {
@@ -163,12 +187,13 @@ export class Metrics implements Partial<EngineListener> {
   /**
    * A request for images has been drawn.
    *
+   * @param model its name, as below
    * @param waited seconds in the queue
    * @param evaluations of the network
    * @param key name of its API key; undefined without
    */
-  drawn(waited: number, evaluations: number, key?: string): void {
-    this.#waitSeconds.observe(waited);
+  drawn(model: string, waited: number, evaluations: number, key?: string): void {
+    this.#waitSeconds.observe({ model }, waited);
     if (key !== undefined) this.#keyEvaluations.inc({ key }, evaluations);
   }
 
@@ -181,8 +206,8 @@ export class Metrics implements Partial<EngineListener> {
     }
   }
 
-  firstPreview(seconds: number): void {
-    this.#previewSeconds.observe(seconds);
+  firstPreview(model: string, seconds: number): void {
+    this.#previewSeconds.observe({ model }, seconds);
   }
 
   encoded(format: PictureFormat, seconds: number): void {
@@ -203,29 +228,55 @@ export class Metrics implements Partial<EngineListener> {
     this.#webhookAttempts.inc({ outcome });
   }
 
-  onTurn({ steps, seconds, rows, programRows }: EngineTurn): void {
-    this.#steps.inc(steps);
-    for (let i = 0; i < steps; i++) this.#stepSeconds.observe(seconds / steps);
-    this.#occupancy.observe(rows / programRows);
+  /** The engine has failed, or is ready. */
+  engine(state: "down" | "ready"): void {
+    this.#up.set(state === "ready" ? 1 : 0);
+    if (state === "down") this.#downs.inc();
   }
 
-  onImage(): void {
-    this.#images.inc();
+  /** A model could not be loaded. */
+  loadFailed(model: string): void {
+    this.#loads.inc({ model, outcome: "failed" });
   }
 
-  onFailed(): void {
-    this.#imagesFailed.inc();
+  /** A model has left the device to make room for another. */
+  evicted(model: string): void {
+    this.#evictions.inc({ model });
   }
 
-  onDown(): void {
-    this.#up.set(0);
-    this.#downs.inc();
-  }
-
-  onUp({ id, adapter }: ServedModel): void {
-    this.#up.set(1);
-    this.#model.reset();
-    this.#model.set({ model: id, adapter }, 1);
+  /** Counts the events of a model from now on. To be called before the scheduler listens, so that metrics see events first. */
+  watchModel(engine: Pick<Engine, "name" | "model" | "ready" | "listen">): void {
+    const { name: model } = engine;
+    let known: ServedModel | undefined;
+    const know = (facts: ServedModel) => {
+      if (known) this.#model.remove({ model, id: known.id, adapter: known.adapter });
+      known = facts;
+      this.#model.set({ model, id: facts.id, adapter: facts.adapter }, 1);
+    };
+    if (engine.model) know(engine.model);
+    this.#onDevice.set({ model }, Number(engine.ready));
+    this.#loads.inc({ model, outcome: "loaded" }, Number(engine.ready));
+    this.#loads.inc({ model, outcome: "failed" }, 0);
+    for (const counter of [this.#images, this.#imagesFailed, this.#steps, this.#evictions]) {
+      counter.inc({ model }, 0); // so that rates are known from the first event on
+    }
+    engine.listen({
+      onTurn: ({ steps, seconds, rows, programRows }) => {
+        this.#steps.inc({ model }, steps);
+        for (let i = 0; i < steps; i++) this.#stepSeconds.observe({ model }, seconds / steps);
+        this.#occupancy.observe({ model }, rows / programRows);
+      },
+      onImage: () => this.#images.inc({ model }),
+      onFailed: () => this.#imagesFailed.inc({ model }),
+      onUp: (facts) => {
+        know(facts);
+        this.#onDevice.set({ model }, 1);
+        this.#loads.inc({ model, outcome: "loaded" });
+      },
+      onDescribed: know,
+      onOff: () => this.#onDevice.set({ model }, 0),
+      onDown: () => this.#onDevice.set({ model }, 0),
+    });
   }
 
   #counter(name: string, help: string, labelNames: string[] = []): Counter {

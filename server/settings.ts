@@ -10,21 +10,31 @@ import { MAX_GUIDANCE } from "../lib/diffusion/guidance.ts";
 import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
 import type { SamplerName } from "../mod.ts";
 
-/** Server settings, described by `deno task serve --help`. */
-export interface ServerSettings {
+/** A model to serve. */
+export interface ModelSettings {
+  /** Name by which requests choose it. */
+  readonly name: string;
   /** Model directory, or weight file. */
-  readonly model: string;
-  /** Variant of the model's weights, such as `fp16`; undefined: as for `DDPM.load`. */
-  readonly variant?: string;
+  readonly path: string;
   /** Directory or weight file of a second, weaker model for autoguidance; undefined: none. */
   readonly guide?: string;
+}
+
+/** Server settings, described by `deno task serve --help`. */
+export interface ServerSettings {
+  /** Models, one at least; the first is the default of requests. */
+  readonly models: readonly ModelSettings[];
+  /** Variant of the models' weights, such as `fp16`; undefined: as for `DDPM.load`. */
+  readonly variant?: string;
+  /** Device memory for all models, in MiB; undefined: as the adapter suggests. */
+  readonly memory?: number;
   /** Address to listen on. */
   readonly host: string;
   /** Port to listen on; 0: any free port. */
   readonly port: number;
   /** Ports to try in turn if `port` is 0, the only ones that the process has permission for; undefined: any. */
   readonly freePorts?: readonly number[];
-  /** Network rows in the running batch; a guided image takes two. */
+  /** Network rows in the running batch of each model; a guided image takes two. */
   readonly maxBatch: number;
   /** Maximum number of waiting requests. */
   readonly queue: number;
@@ -77,7 +87,7 @@ export interface ServerSettings {
 }
 
 /** Default settings. */
-export const defaultSettings: Omit<ServerSettings, "model"> = {
+export const defaultSettings: Omit<ServerSettings, "models"> = {
   host: "127.0.0.1",
   port: 8000,
   maxBatch: 16,
@@ -98,6 +108,7 @@ export const defaultSettings: Omit<ServerSettings, "model"> = {
 export const settingRanges = {
   port: [0, 65_535],
   maxBatch: [1, 512],
+  memory: [1, 2 ** 30],
   queue: [0, 100_000],
   timeout: [0.1, 86_400],
   grace: [0, 86_400],

@@ -3,26 +3,23 @@
  *
  * @module
  */
-import { modelDirectory, secondModel } from "./runs.ts";
+import { servedModels } from "./served_models.ts";
 import { readServeFlags } from "./serve_flags.ts";
 import { selectBackend, WITHOUT_DAWN } from "../terminal/backend.ts";
 import { complain } from "../terminal/output.ts";
-import { needsAllPermissions, startServer } from "../terminal/server_process.ts";
+import { modelPaths, needsAllPermissions, startServer } from "../terminal/server_process.ts";
 import { exitCodeOf } from "../terminal/signals.ts";
 import { runToExit, type Task } from "../terminal/task.ts";
 
 async function main(args: readonly string[]): Promise<number> {
-  const { backend, ...flags } = readServeFlags(args);
+  const { backend, model, guide, ...flags } = readServeFlags(args);
   const dawn = await selectBackend(backend);
-  const model = await modelDirectory(flags.model, flags.variant);
-  const guide = await secondModel("--guide", flags.guide);
-  const settings = { ...flags, model, guide, dawn };
+  const models = await servedModels({ model, guide, variant: flags.variant });
+  const settings = { ...flags, models, dawn };
   if (needsAllPermissions(settings)) {
     complain(
       "warning: Deno opens files in /dev, /proc and /sys only to programs with all permissions, so this server " +
-        `runs with all permissions; models elsewhere need hardly any (${
-          [model, guide].filter(Boolean).join(", ")
-        })`,
+        `runs with all permissions; models elsewhere need hardly any (${modelPaths(models).join(", ")})`,
     );
   }
   const server = startServer(settings, { stdout: "inherit", stderr: "inherit" });

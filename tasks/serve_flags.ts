@@ -13,22 +13,40 @@ import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { defaultSettings, type ServerSettings, settingRanges } from "../server/settings.ts";
 import { parseWebhookHost, webhookHostText } from "../server/jobs/webhooks/target.ts";
 import { TaskCommand } from "../terminal/cli.ts";
-import { checked, integer, list, number, oneOf, path, text, type Value } from "../terminal/values.ts";
+import {
+  checked,
+  integer,
+  list,
+  namedPath,
+  number,
+  oneOf,
+  path,
+  text,
+  type Value,
+} from "../terminal/values.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
 import { PRECISION_OPTIONS } from "../terminal/precision.ts";
-import { GUIDE_HELP, MODEL_DEFAULT, MODEL_HELP, modelPath, VARIANT_DEFAULT, VARIANT_HELP } from "./runs.ts";
+import {
+  GUIDE_HELP,
+  MODEL_DEFAULT,
+  MODEL_HELP,
+  modelInFolder,
+  modelPath,
+  VARIANT_DEFAULT,
+  VARIANT_HELP,
+} from "./runs.ts";
 import { TUNE_OPTIONS } from "../terminal/tuning.ts";
+import type { ServedModelFlags } from "./served_models.ts";
 
 /** Parsed command line: the server's settings, with an optional model. */
-export type ServeFlags = Omit<ServerSettings, "model" | "dawn"> & {
-  readonly model?: string;
+export type ServeFlags = Omit<ServerSettings, "models" | "dawn"> & ServedModelFlags & {
   readonly backend?: Backend;
 };
 
 const NOTES = `\
 SIGTERM and SIGINT (Ctrl-C) shut the server down: waiting requests are answered with 503, running ones have --grace \
 seconds to finish; a second signal ends it at once.
-SIGHUP reloads the model and its guide, and keeps the old ones if that fails.`;
+SIGHUP reloads the models and the guide, and keeps the old ones if that fails.`;
 
 /** An image with guidance takes two rows: with one, only images without it could be drawn. */
 const LEAST_BATCH = 2;
@@ -37,14 +55,24 @@ const LEAST_BATCH = 2;
 export function serveCommand(): TaskCommand {
   const { port, maxBatch, queue, timeout, grace, steps, guidance, maxImages, maxSteps, maxWork, maxUpload } =
     settingRanges;
-  const { maxJobs, maxJobImages, keepJobs, jobStorage } = settingRanges;
+  const { maxJobs, maxJobImages, keepJobs, jobStorage, memory } = settingRanges;
   return new TaskCommand("serve", "Serves images from a trained model over HTTP, with a web page.")
-    .flag("--model <PATH>", MODEL_HELP, {
-      value: modelPath(),
-      defaultText: MODEL_DEFAULT,
-    })
+    .flag(
+      "--model <[NAME=]PATH>",
+      `${MODEL_HELP}; requests choose among several by name, which is otherwise the last part of the path, and the first is ` +
+        "their default",
+      { value: namedPath(modelInFolder), many: true, defaultText: MODEL_DEFAULT },
+    )
     .flag("--variant <NAME>", VARIANT_HELP, { value: text(), defaultText: VARIANT_DEFAULT })
-    .flag("--guide <PATH>", GUIDE_HELP, { value: modelPath(), defaultText: "none" })
+    .flag("--guide <PATH>", `${GUIDE_HELP}; it guides the first model`, {
+      value: modelPath(),
+      defaultText: "none",
+    })
+    .flag("--memory <N>", "limit on device memory of all models; the least recently used one makes way", {
+      value: integer(...memory),
+      unit: "MiB",
+      defaultText: "three quarters of what is free on a software adapter, else none",
+    })
     .flag("--host <ADDRESS>", "address or name to listen on; 0.0.0.0 for all interfaces", {
       value: host(),
       default: defaultSettings.host,
@@ -53,11 +81,15 @@ export function serveCommand(): TaskCommand {
       value: integer(...port),
       default: defaultSettings.port,
     })
-    .flag("--max-batch <N>", "size of the running batch; an image with guidance takes two rows", {
-      value: integer(LEAST_BATCH, maxBatch[1]),
-      unit: "network rows",
-      default: defaultSettings.maxBatch,
-    })
+    .flag(
+      "--max-batch <N>",
+      "size of the running batch of each model; an image with guidance takes two rows",
+      {
+        value: integer(LEAST_BATCH, maxBatch[1]),
+        unit: "network rows",
+        default: defaultSettings.maxBatch,
+      },
+    )
     .flag("--queue <N>", "limit on waiting requests; further ones are answered with 503", {
       value: integer(...queue),
       unit: "requests",

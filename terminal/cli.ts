@@ -132,6 +132,8 @@ export class TaskCommand extends Command {
       return all;
     };
     const option = new Option(flags, description + note).argParser<T | T[]>(many ? collect : value.parse);
+    // commander takes a bracket anywhere for that of an optional value
+    if (option.required) option.optional = false;
     if (many) this.#repeatable.add(option);
     if (conflicts) {
       option.conflicts([...conflicts]);

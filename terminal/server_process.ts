@@ -76,11 +76,16 @@ function keptPaths({ tune, jobs }: ServerSettings): string[] {
   ];
 }
 
+/** Paths of models and of their guides. */
+export function modelPaths(models: ServerSettings["models"]): string[] {
+  return models.flatMap(({ path, guide }) => guide === undefined ? [path] : [path, guide]);
+}
+
 function readablePaths(settings: ServerSettings): string[] {
-  const { model, guide, tokenFile, keys } = settings;
+  const { models, tokenFile, keys } = settings;
   const program = IS_ON_DISK ? PROGRAM.map(programPath) : [];
   return [
-    ...[model, ...guide === undefined ? [] : [guide]].map((path) => weightFileModel(path)?.directory ?? path),
+    ...modelPaths(models).map((path) => weightFileModel(path)?.directory ?? path),
     ...[tokenFile, keys].filter((path) => path !== undefined),
     ...program,
     ...keptPaths(settings),

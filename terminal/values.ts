@@ -247,7 +247,7 @@ const NAME_WORDS = "1 to 64 letters, digits, '.', '_' and '-', the first one a l
 export function namedPath(inFolder: typeof pathInFolder = pathInFolder): Value<NamedPath> {
   const parse = (text: string): NamedPath => {
     const [given, path] = splitName(text);
-    const name = given ?? defaultName(path);
+    const name = given ?? nameOfPath(path);
     if (path !== "" && /^[A-Za-z\d][\w.-]{0,63}$/.test(name)) return { name, path };
     throw new InvalidArgumentError(`Allowed: PATH or NAME=PATH, with a NAME of ${NAME_WORDS}.`);
   };
@@ -279,7 +279,7 @@ function splitName(text: string): readonly [name: string | undefined, path: stri
 }
 
 /** Name by the last part of a path or URL; `model` where that has no letter or digit. */
-function defaultName(path: string): string {
+export function nameOfPath(path: string): string {
   const url = /^[a-z]+:\/\//i.test(path) ? URL.parse(path) : null;
   const last = url ? decodeName(basename(url.pathname)) : basename(resolve(path));
   return last.replace(/[^\w.-]+/g, "-").replace(/^[^A-Za-z\d]+|-+$/g, "").slice(0, 64) || "model";

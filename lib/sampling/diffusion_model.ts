@@ -243,14 +243,22 @@ export class DiffusionModel {
    * Starts a batch that images can join and leave between steps (continuous batching), for servers. Freed with the model.
    *
    * @param options `rows`: rows of the network's largest batch, 1 or more; an image with guidance takes two, a
-   *   mixture more
+   *   mixture more; `sparing`: take slower programs where only those fit into device memory, default true
    * @throws {ConfigError} for `rows` below 1
    * @throws {DeviceError} if the batch does not fit into device memory, or the model was closed
    */
-  async startBatch({ rows }: { readonly rows: number }): Promise<RunningBatch> {
+  async startBatch(
+    { rows, sparing }: { readonly rows: number; readonly sparing?: boolean },
+  ): Promise<RunningBatch> {
     const { gpu, network } = this.#open();
     const target = await this.#model.kernelsFor(batchSizes(rows));
-    const batch = await RunningBatch.build(gpu, { ...network, schedule: this.schedule, rows, target });
+    const batch = await RunningBatch.build(gpu, {
+      ...network,
+      schedule: this.schedule,
+      rows,
+      target,
+      sparing,
+    });
     this.#batches.push(batch);
     return batch;
   }

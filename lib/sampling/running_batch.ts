@@ -64,6 +64,8 @@ export interface RunningBatchOptions {
   readonly precision?: Precision;
   /** A second network for autoguidance. */
   readonly guide?: GuideNetwork;
+  /** False: refused where slower programs in less memory would fit. Default true. */
+  readonly sparing?: boolean;
 }
 
 /** Samples images with continuous batching. */

@@ -10,9 +10,9 @@ import type { Precision } from "../../lib/model/precision.ts";
 
 export type { FrameRequest, ImageJob } from "../../lib/sampling/image_job.ts";
 
-/** The model that is being served, as the main thread knows it. */
+/** A model that is being served, as the main thread knows it. */
 export interface ServedModel extends ModelFacts {
-  /** Id in responses: the directory's last part and, if known, the training step. */
+  /** Id in responses: its name and, if known, the training step. */
   readonly id: string;
   /** Directory it was loaded from. */
   readonly path: string;
@@ -29,9 +29,9 @@ export interface ServedModel extends ModelFacts {
   readonly adapter: string;
   /** Precision of the network. */
   readonly precision: Precision;
-  /** Measured seconds per step of one network row. */
+  /** Measured seconds per step of one network row; 0 before it was on the device. */
   readonly stepSeconds: number;
-  /** When it was loaded, milliseconds since 1970. */
+  /** When it was read, milliseconds since 1970. */
   readonly loadedAt: number;
 }
 
@@ -57,8 +57,12 @@ export interface EngineListener {
    * @param retryAfter whole seconds until it may be back, 1 or more
    */
   onDown(error: Error, retryAfter: number): void;
-  /** The engine is ready with this model: after the start, a restart or a reload. */
+  /** The model is on the device: after the start, a restart, a load or a reload. */
   onUp(model: ServedModel): void;
+  /** The model was read without being loaded: its facts are known, or new. */
+  onDescribed(model: ServedModel): void;
+  /** The model has left the device, to make room. */
+  onOff(): void;
 }
 
 /** A turn: consecutive steps of the batch, between which no image joins or leaves. */
@@ -72,12 +76,20 @@ export interface EngineTurn {
   readonly images: readonly number[];
 }
 
-/** Draws images in a running batch. */
+/** Draws images of one model in a running batch. Ids of images are unique among all models of a device. */
 export interface Engine {
+  /** Name of the model in requests. */
+  readonly name: string;
   /** Network rows of the largest batch. */
   readonly rows: number;
-  /** The served model; undefined while the engine is down or starting. */
+  /** The model, on the device or not; undefined while the device is down or starting, and before it was read. */
   readonly model: ServedModel | undefined;
+  /** Why the model cannot be read; undefined where it was, or has not been tried. */
+  readonly fault: Error | undefined;
+  /** The model is on the device, and images can be added. */
+  readonly ready: boolean;
+  /** Bytes of device memory that it took when it was last loaded; undefined before. */
+  readonly bytes: number | undefined;
   /**
    * Adds a listener. Listeners are called in the order of registration, so those that must see an event before the
    * scheduler acts on it are added before it.
@@ -95,13 +107,36 @@ export interface Engine {
   /** Puts a parked image back into the batch; the caller keeps the sum of `networkRows` within `rows`. */
   resume(id: number): void;
   /**
-   * Loads a model directory and serves it from then on; images in progress finish with their model.
+   * Sets the model's share of the device's time among those that have images.
    *
-   * @param path default: the directory served now, read again
+   * @param weight above 0, relative to that of the others
+   */
+  share(weight: number): void;
+  /**
+   * Puts the model on the device, read anew.
+   *
+   * @throws {OutOfMemory} where there is no room for it beside the others
+   * @throws {CheckpointError | ConfigError | DeviceError} where it cannot be served
+   */
+  load(): Promise<ServedModel>;
+  /** Takes the model off the device; it must have no images, parked ones included. */
+  unload(): void;
+  /**
+   * Reads the model's directory again, and serves what is there from then on; images in progress finish with the old model.
+   *
+   * @param path default: the directory served now
    * @returns the new model
    * @throws {CheckpointError | ConfigError | DeviceError} and keeps serving the old model
    */
   reload(path?: string): Promise<ServedModel>;
+}
+
+/** A device and the models that it serves. */
+export interface Device {
+  /** In the order of the settings; the first is the default. */
+  readonly models: readonly Engine[];
+  /** Bytes of device memory that models may take; undefined before the device is open. */
+  readonly memory: number | undefined;
   /** Terminates the worker immediately. */
   close(): Promise<void>;
 }

@@ -16,9 +16,11 @@ import {
   TrainingError,
 } from "../../lib/errors.ts";
 import type { BackendOptions } from "../../lib/gpu/backend.ts";
+import { OutOfMemory } from "../../lib/gpu/budget.ts";
 import type { Precision } from "../../lib/model/precision.ts";
 import type { DrawDefaults } from "../../lib/sampling/request.ts";
 import type { TuneMode, TuningProgress } from "../../lib/tuning/tuning.ts";
+import type { ModelSettings } from "../settings.ts";
 import type { EngineTurn, ImageJob, Pixels, ServedModel } from "./engine.ts";
 
 /** Messages to the worker. */
@@ -26,23 +28,31 @@ export type Command =
   /** First message, sent once; answered by `ready` or `fatal`. */
   | {
     readonly type: "start";
-    readonly path: string;
+    /** The first model to load. */
+    readonly model: ModelSettings;
     readonly variant?: string;
-    readonly guide?: string;
     readonly rows: number;
+    /** Bytes; undefined: as the adapter suggests. */
+    readonly memory?: number;
     readonly defaults: DrawDefaults;
     readonly backend: BackendOptions;
     readonly precision?: Precision;
     readonly tune: TuneMode;
   }
-  | { readonly type: "add"; readonly image: ImageJob }
+  | { readonly type: "add"; readonly model: string; readonly image: ImageJob }
   | { readonly type: "remove" | "park" | "resume"; readonly id: number }
   /** The main thread has handled a turn and sent all resulting commands; the next may begin. */
   | { readonly type: "proceed" }
   /** Answered by `loaded` or `loadFailed` with the same number. */
-  | { readonly type: "load"; readonly request: number; readonly path: string }
-  /** Images added from now on are drawn by the model loaded under this number. */
-  | { readonly type: "swap"; readonly request: number };
+  | { readonly type: "load"; readonly request: number; readonly model: ModelSettings }
+  /** Images added to the model of this name from now on are drawn by the one loaded under this number. */
+  | { readonly type: "swap"; readonly request: number; readonly model: string }
+  /** Reads a model without loading it; answered by `described` or `loadFailed`. */
+  | { readonly type: "describe"; readonly request: number; readonly model: ModelSettings }
+  /** The model has no images, and leaves the device. */
+  | { readonly type: "unload"; readonly model: string }
+  /** Share of time of a model. */
+  | { readonly type: "share"; readonly model: string; readonly weight: number };
 
 /** A frame or image in a message; its buffer is transferred, not copied. */
 export interface SentPicture {
@@ -53,10 +63,12 @@ export interface SentPicture {
 
 /** Messages from the worker. */
 export type Report =
-  | { readonly type: "ready"; readonly model: ModelRecord }
+  | { readonly type: "ready"; readonly model: ModelRecord; readonly bytes: number; readonly memory: number }
   /** A turn and its results; `images` and `failed` have left the batch. Answered by `proceed`. */
   | {
     readonly type: "turn";
+    /** Name of the model. */
+    readonly model: string;
     readonly turn: EngineTurn;
     readonly frames: readonly SentPicture[];
     readonly images: readonly SentPicture[];
@@ -64,7 +76,14 @@ export type Report =
   }
   /** An image could not join. */
   | { readonly type: "failed"; readonly id: number; readonly error: ErrorRecord }
-  | { readonly type: "loaded"; readonly request: number; readonly model: ModelRecord }
+  | {
+    readonly type: "loaded";
+    readonly request: number;
+    readonly model: ModelRecord;
+    /** Device memory that it takes. */
+    readonly bytes: number;
+  }
+  | { readonly type: "described"; readonly request: number; readonly model: ModelRecord }
   | { readonly type: "loadFailed"; readonly request: number; readonly error: ErrorRecord }
   | { readonly type: "warning"; readonly message: string }
   /** Progress of autotuning, before a model is ready. */
@@ -104,6 +123,7 @@ const classes: Readonly<Record<string, new (message: string) => DenoiseError>> =
   DataError,
   DenoiseError,
   DeviceError,
+  OutOfMemory,
   ShapeError,
   TrainingError,
 };
@@ -111,7 +131,8 @@ const classes: Readonly<Record<string, new (message: string) => DenoiseError>> =
 /** Serializes anything thrown. */
 export function errorRecord(error: unknown): ErrorRecord {
   if (!(error instanceof Error)) return { name: "Error", message: String(error) };
-  const { name, message, stack } = error;
+  const { message, stack } = error;
+  const name = error instanceof OutOfMemory ? "OutOfMemory" : error.name;
   if (!(error instanceof ConfigError)) return { name, message, stack };
   const { field, value, allowed } = error;
   // Not every value can be cloned.
@@ -122,5 +143,5 @@ export function errorRecord(error: unknown): ErrorRecord {
 export function errorFrom({ name, message, stack, field, value, allowed = "" }: ErrorRecord): Error {
   const ErrorClass = Object.hasOwn(classes, name) ? classes[name] ?? Error : Error;
   const error = field !== undefined ? new ConfigError(field, value, allowed) : new ErrorClass(message);
-  return Object.assign(error, { name, message, stack });
+  return Object.assign(error, { name: error instanceof OutOfMemory ? error.name : name, message, stack });
 }

@@ -13,7 +13,9 @@ import type { Gpu } from "../../lib/gpu/device.ts";
 import { Images } from "../../lib/image/images.ts";
 import { imageSize } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
-import type { Precision } from "../../lib/model/precision.ts";
+import { defaultPrecision, type Precision } from "../../lib/model/precision.ts";
+import { checkGuide } from "../../lib/sampling/guide.ts";
+import { readModel } from "../../lib/sampling/read_model.ts";
 import { type TuneMode, TUNING_DIRECTORY, type TuningProgress } from "../../lib/tuning/tuning.ts";
 import type { ImageJob, Pixels, ServedModel } from "./engine.ts";
 import { loadWithStep } from "./training_step.ts";
@@ -21,6 +23,8 @@ import { loadWithStep } from "./training_step.ts";
 /** Options of {@linkcode Serving.open}. */
 export interface ServingOptions {
   readonly path: string;
+  /** Name in its id. Default: the last part of the path. */
+  readonly name?: string;
   /** Variant of its weights; undefined: as for `DDPM.load`. */
   readonly variant?: string;
   /** A second model for autoguidance, read again with every load; undefined: none. */
@@ -37,18 +41,53 @@ export interface ServingOptions {
   readonly tune?: TuneMode;
   /** Called with the progress of autotuning. */
   readonly onTuning?: (progress: TuningProgress) => void;
+  /** False: refused where slower programs in less memory would fit. Default true. */
+  readonly sparing?: boolean;
 }
 
 /** A model and its batch. */
 export class Serving {
   readonly facts: ServedModel;
   readonly batch: RunningBatch;
+  /** Device memory that it took when it was loaded. */
+  readonly bytes: number;
   readonly #model: DDPM;
 
-  private constructor(model: DDPM, batch: RunningBatch, facts: ServedModel) {
+  private constructor(model: DDPM, batch: RunningBatch, facts: ServedModel, bytes: number) {
     this.#model = model;
     this.batch = batch;
     this.facts = facts;
+    this.bytes = bytes;
+  }
+
+  /**
+   * Reads what a model is like without putting it on the device: all but `stepSeconds`, which is 0.
+   *
+   * @throws {CheckpointError | ConfigError} for a model that cannot be served
+   */
+  static async describe(
+    gpu: Gpu,
+    { path, name, guide, defaults, ...options }: ServingOptions,
+  ): Promise<ServedModel> {
+    const { precision = defaultPrecision(gpu.adapter) } = options;
+    const load = async () => ({
+      ...await readModel(path, precision, options),
+      close: () => Promise.resolve(),
+    });
+    const { model: { flat: _, close: __, ...model }, step } = await loadWithStep(path, load);
+    const second = guide === undefined ? undefined : await readModel(guide, precision, options);
+    if (second) checkGuide(second, model);
+    const about = {
+      path,
+      name,
+      step,
+      adapter: gpu.adapter.name,
+      guide: second?.name,
+      guideDigest: second?.digest,
+    };
+    const facts = factsOf({ ...model, precision }, about, 0);
+    planDraw({}, facts, defaults);
+    return facts;
   }
 
   /**
@@ -56,16 +95,20 @@ export class Serving {
    *
    * @throws {CheckpointError | ConfigError | DeviceError} and leaves nothing on the device
    */
-  static async open(gpu: Gpu, { path, rows, ...options }: ServingOptions): Promise<Serving> {
+  static async open(gpu: Gpu, { path, name, rows, sparing, ...options }: ServingOptions): Promise<Serving> {
+    const before = gpu.memory.used;
     const load = () => DDPM.load(path, { gpu, tuningDirectory: TUNING_DIRECTORY, ...options });
     const { model, step } = await loadWithStep(path, load);
     try {
       // Fail now if every request with the server's defaults would.
       planDraw({}, model, options.defaults);
-      const batch = await model.startBatch({ rows });
+      const batch = await model.startBatch({ rows, sparing });
       await checkOutput(batch, path);
       if (options.guide !== undefined) await checkOutput(batch, options.guide, 2);
-      return new Serving(model, batch, factsOf(model, path, step, await stepSeconds(model, batch)));
+      const { adapter, guide, guideDigest } = model;
+      const about = { path, name, step, adapter, guide, guideDigest };
+      const facts = factsOf(model, about, await stepSeconds(model, batch));
+      return new Serving(model, batch, facts, Math.max(0, gpu.memory.used - before));
     } catch (error) {
       await model.close();
       throw error;
@@ -128,16 +171,21 @@ function trialImage(steps: number): ImageJob {
   return { id: 0, label: 0, seed: 0, guidance: 1, sampler: "ddim", steps };
 }
 
-/** Facts of a model loaded from `directory` or, if that is damaged, from a checkpoint in it. */
+/** Where a model was read from, and what it runs on. */
+interface About
+  extends Pick<ServingOptions, "name">, Pick<ServedModel, "step" | "adapter" | "guide" | "guideDigest"> {
+  /** The directory that was asked for; where it is damaged, the model comes from a checkpoint in it. */
+  readonly path: string;
+}
+
+/** Facts of a model. */
 function factsOf(
-  model: DDPM,
-  directory: string,
-  step: number | undefined,
+  model: Pick<DDPM, "config" | "schedule" | "sampling" | "classes" | "path" | "precision" | "digest">,
+  { path: directory, name = basename(directory), step, adapter, guide, guideDigest }: About,
   stepSeconds: number,
 ): ServedModel {
-  const { config, schedule, sampling, classes, path, adapter, precision, digest, guide, guideDigest } = model;
+  const { config, schedule, sampling, classes, path, precision, digest } = model;
   const [height, width] = imageSize(config);
-  const name = basename(directory);
   return {
     config,
     schedule,

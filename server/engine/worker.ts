@@ -6,11 +6,13 @@
  *
  * @module
  */
+import { OutOfMemory } from "../../lib/gpu/budget.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { openGpu } from "../../lib/gpu/open.ts";
 import type { TuningProgress } from "../../lib/tuning/tuning.ts";
 import { type Command, errorRecord, modelRecord, type Report, type SentPicture } from "./protocol.ts";
 import { Serving, type ServingOptions } from "./serving.ts";
+import { TurnOrder } from "./turn_order.ts";
 
 /** Fraction of free system memory that a software adapter may use. */
 const MEMORY_SHARE = 0.75;
@@ -26,24 +28,35 @@ interface Scope {
 }
 const scope = globalThis as unknown as Scope;
 
+/** Options of all models. */
+type LoadOptions = Omit<ServingOptions, "path" | "name" | "guide" | "sparing">;
+
+/** A model on the device, or one that was. */
+interface Slot {
+  current: Serving | undefined;
+  /** Replaced models that still have unfinished images, and those that are to leave the device. */
+  readonly retiring: Serving[];
+}
+
 /** Executes commands of the main thread until the device fails. */
 class Host {
   readonly #gpu: Gpu;
-  readonly #options: Omit<ServingOptions, "path">;
-  #current: Serving;
-  /** Replaced models that still have unfinished images. */
-  #retiring: Serving[] = [];
+  readonly #options: LoadOptions;
+  /** By name. */
+  readonly #slots = new Map<string, Slot>();
   /** Loaded models by request number, until `swap`. */
   readonly #standby = new Map<number, Serving>();
+  readonly #order = new TurnOrder();
   /** Serializes loads, so that at most one takes memory at a time. */
   #loading: Promise<void> = Promise.resolve();
+  #closed = Promise.withResolvers<void>();
   #wake: () => void = () => {};
   #proceed: () => void = () => {};
 
-  constructor(gpu: Gpu, options: Omit<ServingOptions, "path">, serving: Serving) {
+  constructor(gpu: Gpu, options: LoadOptions, name: string, serving: Serving) {
     this.#gpu = gpu;
     this.#options = options;
-    this.#current = serving;
+    this.#slot(name).current = serving;
   }
 
   /** Executes a command; loading continues in the background. */
@@ -51,48 +64,112 @@ class Host {
     switch (command.type) {
       case "add":
         try {
-          this.#current.add(command.image);
+          this.#slot(command.model).current!.add(command.image); // the main thread knows that it is there
         } catch (error) {
           scope.postMessage({ type: "failed", id: command.image.id, error: errorRecord(error) });
         }
         break;
-      case "remove":
       case "park":
+        try {
+          for (const { batch } of this.#servings()) batch.park(command.id);
+        } catch (error) {
+          if (!(error instanceof OutOfMemory)) throw error;
+          for (const { batch } of this.#servings()) batch.remove(command.id);
+          scope.postMessage({ type: "failed", id: command.id, error: errorRecord(error) });
+        }
+        break;
+      case "remove":
       case "resume":
-        for (const { batch } of [this.#current, ...this.#retiring]) batch[command.type](command.id);
+        for (const { batch } of this.#servings()) batch[command.type](command.id);
         break;
       case "proceed":
         this.#proceed();
         break;
-      case "load":
-        this.#loading = this.#loading.then(() => this.#load(command.request, command.path));
+      case "share":
+        this.#order.setWeight(command.model, command.weight);
         break;
-      case "swap":
-        this.#retiring.push(this.#current);
-        this.#current = this.#standby.get(command.request)!;
+      case "describe":
+        this.#describe(command);
+        break;
+      case "load":
+        this.#loading = this.#loading.then(() => this.#load(command));
+        break;
+      case "swap": {
+        const slot = this.#slot(command.model);
+        if (slot.current) slot.retiring.push(slot.current);
+        slot.current = this.#standby.get(command.request)!;
         this.#standby.delete(command.request);
+        break;
+      }
+      case "unload":
+        this.#retire(command.model);
         break;
     }
     this.#wake();
   }
 
+  #slot(name: string): Slot {
+    let slot = this.#slots.get(name);
+    if (!slot) this.#slots.set(name, slot = { current: undefined, retiring: [] });
+    return slot;
+  }
+
+  #servings(): Serving[] {
+    return [...this.#slots.values()].flatMap(servingsOf);
+  }
+
   /** Runs turns until the device fails; sleeps while every batch is empty. */
   async run(): Promise<never> {
     while (true) {
-      for (const serving of [...this.#retiring, this.#current]) {
-        if (serving.batch.size > 0) await this.#turn(serving);
+      const busy = [...this.#slots].filter(([, slot]) => servingsOf(slot).some(hasImages));
+      const name = this.#order.next(busy.map(([name]) => name));
+      if (name === undefined) {
+        // Without anything to free no command can have come since.
+        if (!await this.#free()) await new Promise<void>((resolve) => this.#wake = resolve);
+        continue;
       }
-      // A batch cannot be freed during its turn.
-      for (const serving of this.#retiring.filter(({ batch }) => batch.size + batch.parked === 0)) {
-        this.#retiring.splice(this.#retiring.indexOf(serving), 1);
-        await serving.close();
+      let seconds = 0;
+      for (const serving of servingsOf(this.#slot(name))) {
+        if (hasImages(serving)) seconds += await this.#turn(name, serving);
       }
-      const idle = [...this.#retiring, this.#current].every(({ batch }) => batch.size === 0);
-      if (idle) await new Promise<void>((resolve) => this.#wake = resolve);
+      this.#order.charge(name, seconds);
+      await this.#free();
     }
   }
 
-  async #turn(serving: Serving): Promise<void> {
+  /**
+   * Frees models that are no longer needed; a batch cannot be freed during its turn.
+   *
+   * @returns false if there was none
+   */
+  async #free(): Promise<boolean> {
+    let freed = false;
+    for (const { retiring } of this.#slots.values()) {
+      for (const serving of retiring.filter(({ batch }) => batch.size + batch.parked === 0)) {
+        retiring.splice(retiring.indexOf(serving), 1);
+        await serving.close();
+        this.#closed.resolve();
+        this.#closed = Promise.withResolvers();
+        freed = true;
+      }
+    }
+    return freed;
+  }
+
+  /** Takes a model off the device; later loads wait until its memory is free. */
+  #retire(name: string): void {
+    const slot = this.#slot(name);
+    const serving = slot.current;
+    if (!serving) return;
+    slot.current = undefined;
+    slot.retiring.push(serving);
+    this.#loading = this.#loading.then(async () => {
+      while (slot.retiring.includes(serving)) await this.#closed.promise;
+    });
+  }
+
+  /** @returns its seconds on the device */
+  async #turn(model: string, serving: Serving): Promise<number> {
     const { frames, finished, ...turn } = await serving.batch.turn(TURN);
     const failed: { id: number; error: ReturnType<typeof errorRecord> }[] = [];
     const sent = (pictures: typeof frames): SentPicture[] =>
@@ -106,11 +183,19 @@ class Host {
           return [];
         }
       });
-    const report = { type: "turn" as const, turn, frames: sent(frames), images: sent(finished), failed };
+    const report = {
+      type: "turn" as const,
+      model,
+      turn,
+      frames: sent(frames),
+      images: sent(finished),
+      failed,
+    };
     const buffers = [...report.frames, ...report.images].map(({ pixels }) => pixels.buffer);
     const proceeding = this.#untilProceed();
     scope.postMessage(report, buffers);
     await proceeding;
+    return turn.seconds;
   }
 
   /** Waits for `proceed`: messages arrive in order, so images added or removed after the last turn are known by then. */
@@ -122,15 +207,36 @@ class Host {
     clearTimeout(timer);
   }
 
-  async #load(request: number, path: string): Promise<void> {
+  async #load({ request, model }: Extract<Command, { type: "load" }>): Promise<void> {
+    // Beside other models it has to fit as it is: rather one of them leaves the device.
+    const sparing = this.#slot(model.name).current !== undefined || this.#servings().length === 0;
     try {
-      const serving = await Serving.open(this.#gpu, { ...this.#options, path });
+      const serving = await Serving.open(this.#gpu, { ...this.#options, ...model, sparing });
       this.#standby.set(request, serving);
-      scope.postMessage({ type: "loaded", request, model: modelRecord(serving.facts) });
+      const { facts, bytes } = serving;
+      scope.postMessage({ type: "loaded", request, model: modelRecord(facts), bytes });
     } catch (error) {
       scope.postMessage({ type: "loadFailed", request, error: errorRecord(error) });
     }
   }
+
+  async #describe({ request, model }: Extract<Command, { type: "describe" }>): Promise<void> {
+    try {
+      // Loading it warns.
+      const facts = await Serving.describe(this.#gpu, { ...this.#options, ...model, onWarning: () => {} });
+      scope.postMessage({ type: "described", request, model: modelRecord(facts) });
+    } catch (error) {
+      scope.postMessage({ type: "loadFailed", request, error: errorRecord(error) });
+    }
+  }
+}
+
+function servingsOf({ current, retiring }: Slot): Serving[] {
+  return current ? [...retiring, current] : [...retiring];
+}
+
+function hasImages({ batch }: Serving): boolean {
+  return batch.size > 0;
 }
 
 function warn(message: string): void {
@@ -142,11 +248,12 @@ function fail(error: unknown): void {
 }
 
 async function start(
-  { type: _, path, backend, ...settings }: Extract<Command, { type: "start" }>,
+  { type: _, model, backend, memory, ...settings }: Extract<Command, { type: "start" }>,
 ): Promise<void> {
   const gpu = await openGpu({
     ...backend,
-    memoryBudget: (software) => software ? MEMORY_SHARE * Deno.systemMemoryInfo().available : Infinity,
+    memoryBudget: memory ??
+      ((software) => software ? MEMORY_SHARE * Deno.systemMemoryInfo().available : Infinity),
     onFault: fail,
   });
   const options = {
@@ -154,10 +261,11 @@ async function start(
     onWarning: warn,
     onTuning: (progress: TuningProgress) => scope.postMessage({ type: "tuning", progress }),
   };
-  const serving = await Serving.open(gpu, { ...options, path });
-  const host = new Host(gpu, options, serving);
+  const serving = await Serving.open(gpu, { ...options, ...model });
+  const host = new Host(gpu, options, model.name, serving);
   scope.onmessage = ({ data }) => host.receive(data as Exclude<Command, { type: "start" }>);
-  scope.postMessage({ type: "ready", model: modelRecord(serving.facts) });
+  const { facts, bytes } = serving;
+  scope.postMessage({ type: "ready", model: modelRecord(facts), bytes, memory: gpu.memory.limit });
   await host.run();
 }
 

@@ -5,7 +5,7 @@
  */
 import type { Decoder } from "../pictures/decoder.ts";
 import type { Encoder } from "../pictures/encoder.ts";
-import type { Engine } from "../engine/engine.ts";
+import type { Device } from "../engine/engine.ts";
 import type { KeyRing } from "../keys/key_ring.ts";
 import type { JobRunner } from "../queue/job.ts";
 import type { Log } from "../log.ts";
@@ -15,7 +15,7 @@ import type { ServerSettings } from "../settings.ts";
 /** Components of a running server. */
 export interface ServerContext {
   readonly settings: ServerSettings;
-  readonly engine: Engine;
+  readonly device: Device;
   readonly runner: JobRunner;
   readonly encoder: Encoder;
   readonly decoder: Decoder;

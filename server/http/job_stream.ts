@@ -12,6 +12,7 @@ import type { Asker } from "../pictures/picture_worker.ts";
 import type { JobProgress, JobResult } from "../queue/job.ts";
 import { workOf } from "../queue/ticket.ts";
 import { type AppEnv, askerOf } from "./request.ts";
+import type { Served } from "./served.ts";
 import { streamAnswer, type StreamAnswerOptions } from "./stream_answer.ts";
 
 /** Progress of a job, then its result. */
@@ -27,8 +28,8 @@ export interface RenderContext {
 export interface JobStreamOptions<Type extends JobEvent["type"]>
   extends Pick<StreamAnswerOptions<never>, "errorBody" | "clock"> {
   readonly draw: DrawPlan;
-  /** The model that the request was validated against. */
-  readonly model: ServedModel;
+  /** The model that the request has chosen, and was validated against. */
+  readonly served: Served;
   readonly frames: FrameRequest;
   /** Types of events to send. */
   readonly types: readonly Type[];
@@ -49,11 +50,12 @@ export interface JobStreamOptions<Type extends JobEvent["type"]>
 export async function streamJob<Type extends JobEvent["type"]>(
   c: Context<AppEnv>,
   context: ServerContext,
-  { draw, frames, types, previews, render, errorBody, clock, ...options }: JobStreamOptions<Type>,
+  { draw, served, frames, types, previews, render, errorBody, clock }: JobStreamOptions<Type>,
 ): Promise<Response> {
   type Sent = Extract<JobEvent, { readonly type: Type }>;
   const isSent = (event: JobEvent): event is Sent => (types as readonly string[]).includes(event.type);
-  const { metrics, engine, runner, settings } = context;
+  const { metrics, runner, settings } = context;
+  const { engine } = served;
   const queue = new EventQueue<{ readonly event: Sent; readonly model: ServedModel } | { error: unknown }>();
   const accepted = Promise.withResolvers<void>();
   const disconnected = new AbortController();
@@ -61,7 +63,7 @@ export async function streamJob<Type extends JobEvent["type"]>(
   const asker = { ...present, signal: AbortSignal.any([present.signal, disconnected.signal]) };
   const arrived = performance.now();
   let previewed = false;
-  let { model } = options;
+  let { model } = served;
   const enqueue = (event: JobEvent) => {
     const image = event.type === "image" ? event.index : undefined;
     const replaceable = event.type === "frame" && previews === "newest" ? event.index : undefined;
@@ -71,6 +73,7 @@ export async function streamJob<Type extends JobEvent["type"]>(
   };
   const result = runner.run({
     ...asker,
+    model: engine.name,
     draw,
     frames,
     onProgress(progress) {
@@ -82,7 +85,7 @@ export async function streamJob<Type extends JobEvent["type"]>(
   await Promise.race([accepted.promise, result]);
   result.then(
     (result) => {
-      metrics.drawn(result.waited, workOf(draw), c.var.key?.name);
+      metrics.drawn(engine.name, result.waited, workOf(draw), c.var.key?.name);
       enqueue({ type: "done", result });
     },
     (error) => queue.push({ error }),
@@ -96,7 +99,7 @@ export async function streamJob<Type extends JobEvent["type"]>(
       const text = await render(event, { model, asker: { ...asker, seconds: settings.timeout } });
       if (event.type === "frame" && !previewed) {
         previewed = true;
-        metrics.firstPreview((performance.now() - arrived) / 1000);
+        metrics.firstPreview(engine.name, (performance.now() - arrived) / 1000);
       }
       return text;
     },

@@ -16,7 +16,6 @@ import { repaintSteps } from "../../lib/diffusion/repaint.ts";
 import { mostSteps } from "../../lib/diffusion/sampler.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { ApiKey } from "../keys/api_key.ts";
-import type { ServerContext } from "./context.ts";
 import type { ServedModel } from "../engine/engine.ts";
 import { guidanceOptions, type GuidanceQuery, parameterOf } from "./guidance.ts";
 import { ProblemError } from "./problem.ts";
@@ -28,18 +27,6 @@ export const MAX_SIDE = 4096;
 const MAX_ANIMATION = 2 ** 23;
 /** White pixels between the images of a grid; the default of `Images.grid`. */
 const GRID_GAP = 2;
-
-/**
- * The served model.
- *
- * @throws {ProblemError} 503 while the engine is down or starting
- */
-export function servedModel({ engine }: Pick<ServerContext, "engine">): ServedModel {
-  if (engine.model) return engine.model;
-  throw new ProblemError(503, "engine_down", "the model is loading; try again in a few seconds", {
-    headers: { "Retry-After": "5" },
-  });
-}
 
 /** Class names, numbers and keywords that a request may use. */
 export function allowedClasses(model: Pick<ServedModel, "config" | "classes">): string[] {

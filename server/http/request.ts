@@ -26,8 +26,15 @@ import { ProblemError } from "./problem.ts";
 export interface AppEnv {
   /** Connection info of `Deno.serve`. */
   Bindings: { readonly remoteAddr?: { readonly hostname?: string } } | undefined;
-  /** `client` is the key, where there is one, else the address. */
-  Variables: { requestId: string; client: string; key?: ApiKey; deadline: Deadline };
+  Variables: {
+    requestId: string;
+    /** The key, where there is one, else the address. */
+    client: string;
+    key?: ApiKey;
+    deadline: Deadline;
+    /** Name of the model that the request has chosen. */
+    model?: string;
+  };
 }
 
 /** The server's application. */
@@ -100,11 +107,21 @@ function word<const T extends string>(words: readonly T[], description: string) 
 export const MOST_CHURN = 100_000;
 
 /** What the ranges of a request depend on. */
-export type RangeContext = Pick<ServerContext, "engine" | "settings">;
+export type RangeContext = Pick<ServerContext, "device" | "settings">;
 
-/** Maximum steps of a request now: the server's limit or, once a model is served, that model's if smaller. */
-export function mostStepsNow({ engine, settings: { maxSteps } }: RangeContext): number {
-  return engine.model ? mostSteps(engine.model.schedule, maxSteps) : maxSteps;
+/** Maximum steps of a request now: the server's limit or, once all models are known, the largest of theirs if smaller. */
+export function mostStepsNow({ device, settings: { maxSteps } }: RangeContext): number {
+  return Math.max(
+    ...device.models.map(({ model }) => model ? mostSteps(model.schedule, maxSteps) : maxSteps),
+  );
+}
+
+/** Schema of a parameter that chooses a model. */
+export function modelParameter() {
+  return parameter(() => "the name of a model", (text) => text, {
+    type: "string",
+    description: "Name of the model, see /models. Default: the server's first.",
+  }).optional();
 }
 
 /** The parameters of a request for images. */
@@ -118,6 +135,7 @@ function drawParameters(context: RangeContext) {
         "`cat:0.6,dog:0.4` is a mixture with these weights.",
       example: "cat",
     }).optional(),
+    model: modelParameter(),
     count: whole(
       1,
       maxImages,

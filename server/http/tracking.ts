@@ -55,6 +55,7 @@ export function track(
       key: c.var.key?.name,
       method,
       route,
+      model: c.var.model,
       status,
       seconds: Math.round(seconds * 1e6) / 1e6,
       code: problem?.code,

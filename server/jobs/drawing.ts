@@ -9,7 +9,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { ConfigError } from "../../lib/errors.ts";
 import { type Clock, systemClock } from "../clock.ts";
-import type { Pixels, ServedModel } from "../engine/engine.ts";
+import type { Engine, Pixels, ServedModel } from "../engine/engine.ts";
 import type { ServerContext } from "../http/context.ts";
 import { encodePicture } from "../http/encode.ts";
 import { ProblemError } from "../http/problem.ts";
@@ -31,7 +31,7 @@ const RECENT = 20;
 /** Parts of the server that draw. */
 export type DrawingContext = Pick<
   ServerContext,
-  "engine" | "runner" | "encoder" | "decoder" | "metrics" | "log" | "settings"
+  "device" | "runner" | "encoder" | "decoder" | "metrics" | "log" | "settings"
 >;
 
 /** Called with each change of a job, and the image that was added. */
@@ -40,6 +40,8 @@ export type JobListener = (job: StoredJob, image?: number) => void;
 /** An unfinished job. */
 interface Active {
   job: StoredJob;
+  /** The model that is to draw it; undefined where it is not served any more. */
+  readonly engine: Engine | undefined;
   /** Positions of images that are neither stored nor being drawn, the next one last. */
   readonly missing: number[];
   readonly drawing: Set<number>;
@@ -52,6 +54,14 @@ interface Active {
   failed: boolean;
 }
 
+/** An image to draw. */
+interface NextImage {
+  readonly active: Active;
+  readonly position: number;
+  readonly engine: Engine;
+  readonly model: ServedModel;
+}
+
 /** Draws unfinished jobs. */
 export class JobDrawing {
   readonly #context: DrawingContext;
@@ -61,7 +71,8 @@ export class JobDrawing {
   readonly #clock: Clock;
   readonly #active = new Map<string, Active>();
   readonly #finishes: number[] = [];
-  #drawing = 0;
+  /** Images that are being drawn, by model. */
+  readonly #drawing = new Map<Engine, number>();
   #callOffPause: (() => void) | undefined;
   #closed = false;
 
@@ -76,7 +87,9 @@ export class JobDrawing {
     this.#pictures = new GivenPictures(context, storage.store);
     this.#onChange = onChange;
     this.#clock = clock;
-    context.engine.listen({ onUp: () => this.#fill() });
+    for (const engine of context.device.models) {
+      engine.listen({ onUp: () => this.#fill(), onDescribed: () => this.#fill() });
+    }
   }
 
   /** Unfinished jobs. */
@@ -99,15 +112,22 @@ export class JobDrawing {
     const stored = new Set(job.done === 0 ? [] : this.#storage.store.positions(job));
     const missing: number[] = [];
     for (let i = job.count - 1; i >= 0; i--) if (!stored.has(i)) missing.push(i);
-    this.#active.set(job.id, {
+    const active: Active = {
       job,
+      engine: engineOf(job, this.#context.device.models),
       missing,
       drawing: new Set(),
       failures: new Map(),
       cancel: new AbortController(),
       drawnBy: undefined,
       failed: false,
-    });
+    };
+    this.#active.set(job.id, active);
+    if (!active.engine) {
+      const names = this.#context.device.models.map(({ name }) => name).join(", ");
+      const detail = `the model ${job.request.model} is not served any more; served are ${names}`;
+      this.#fail(active, { code: "model_gone", detail });
+    }
     this.#fill();
   }
 
@@ -128,18 +148,21 @@ export class JobDrawing {
   }
 
   #fill(): void {
-    const { engine, runner } = this.#context;
-    while (!this.#closed && !this.#callOffPause && !runner.state.draining && engine.model) {
-      // One more than fits, so that no row waits for the next image.
-      if (this.#drawing > engine.rows) return;
-      const next = this.#next(engine.model);
+    const { runner } = this.#context;
+    while (!this.#closed && !this.#callOffPause && !runner.state.draining) {
+      const next = this.#next();
       if (!next) return;
-      this.#draw(next.active, next.position, engine.model);
+      this.#draw(next);
     }
   }
 
+  /** More of a model's images may be drawn: one more than fits, so that no row waits for the next image. */
+  #hasRoom(engine: Engine): boolean {
+    return (this.#drawing.get(engine) ?? 0) <= engine.rows;
+  }
+
   /** The next image: of the client with the fewest that are being drawn, its oldest job. */
-  #next(model: ServedModel): { readonly active: Active; readonly position: number } | undefined {
+  #next(): NextImage | undefined {
     const shares = new Map<string, number>();
     for (const { job: { client }, drawing } of this.#active.values()) {
       shares.set(client, (shares.get(client) ?? 0) + drawing.size);
@@ -148,8 +171,11 @@ export class JobDrawing {
       shares.get(a.job.client)! - shares.get(b.job.client)! || a.job.number - b.job.number
     );
     for (const active of order) {
+      const { engine } = active;
+      const model = engine?.model;
+      if (!engine || !model || !this.#hasRoom(engine)) continue;
       const position = this.#nextOf(active, model);
-      if (position !== undefined) return { active, position };
+      if (position !== undefined) return { active, position, engine, model };
     }
     return undefined;
   }
@@ -165,21 +191,23 @@ export class JobDrawing {
     return active.missing.pop();
   }
 
-  async #draw(active: Active, position: number, model: ServedModel): Promise<void> {
-    this.#drawing++;
+  async #draw(next: NextImage): Promise<void> {
+    const { active, position, engine } = next;
+    const count = (change: number) => this.#drawing.set(engine, (this.#drawing.get(engine) ?? 0) + change);
+    count(1);
     active.drawing.add(position);
     try {
-      await this.#drawImage(active, position, model);
+      await this.#drawImage(next);
     } catch (error) {
       this.#recover(active, position, error);
     } finally {
-      this.#drawing--;
+      count(-1);
       active.drawing.delete(position);
       this.#fill();
     }
   }
 
-  async #drawImage(active: Active, position: number, model: ServedModel): Promise<void> {
+  async #drawImage({ active, position, engine, model }: NextImage): Promise<void> {
     const { runner, settings } = this.#context;
     const { request, client } = active.job;
     const { signal } = active.cancel;
@@ -187,6 +215,7 @@ export class JobDrawing {
     const draw = planImageOf(request, position, model, settings, pictures);
     const { images: [pixels], model: by } = await runner.run({
       client,
+      model: engine.name,
       draw,
       signal,
       background: true,
@@ -308,6 +337,15 @@ export class JobDrawing {
       this.#fill();
     });
   }
+}
+
+/**
+ * The model of a job: the one that its request has chosen or, where it has chosen none, the one that it was accepted with if
+ * that is still served, else the default.
+ */
+function engineOf({ request, model: id }: StoredJob, engines: readonly Engine[]): Engine | undefined {
+  if (request.model !== undefined) return engines.find(({ name }) => name === request.model);
+  return engines.find(({ name }) => id === name || id.startsWith(`${name}-step-`)) ?? engines[0];
 }
 
 function digestOf(pixels: Pixels): Uint8Array {

@@ -29,6 +29,7 @@ import {
 import { checkPictureSize, type DrawQuery, planQuery, type PlanSettings } from "../http/plan.ts";
 import { ProblemError } from "../http/problem.ts";
 import { MOST_CHURN, mostStepsNow, type RangeContext } from "../http/request.ts";
+import type { Served } from "../http/served.ts";
 import type { DecodedEdit, EditFiles } from "../pictures/decoder.ts";
 import { isWebhookSecret, SECRET_WORDS } from "./webhooks/signature.ts";
 import { MAX_WEBHOOK_URL } from "./webhooks/target.ts";
@@ -109,6 +110,7 @@ function drawFields(context: RangeContext) {
   const { maxJobImages, maxSteps } = context.settings;
   const same = "as for /generate.";
   return {
+    model: optional(textField(1, 1000), `Name of the model, ${same}`),
     class: optional(
       textField(1, 1000),
       `Class name or index, \`${ANY_CLASS}\` (default), \`none\` or a mixture, ${same}`,
@@ -146,6 +148,8 @@ export interface StoredRequest extends Omit<DrawQuery, "count" | "edit" | "guida
   readonly class: string;
   readonly seed: number;
   readonly scale: number;
+  /** Name of the model, where the request has chosen one. */
+  readonly model?: string;
   /** `LOW,HIGH`: JSON has no infinity. */
   readonly guidance_interval?: string;
 }
@@ -162,7 +166,7 @@ const PLANNED_AT_ONCE = 4096;
  */
 export function completeRequest(
   fields: JobFields,
-  model: ServedModel,
+  { engine, model }: Served,
   settings: PlanSettings,
   pictures?: DecodedEdit,
 ): { readonly request: StoredRequest; readonly draw: DrawPlan } {
@@ -170,7 +174,9 @@ export function completeRequest(
   const named = Object.fromEntries(Object.entries(given).filter(([, value]) => value != null)) as Partial<
     StoredRequest
   >;
-  const first = { class: ANY_CLASS, ...named, scale: scale ?? 1 };
+  // Its id may change before the job is drawn.
+  const chosen = named.model === undefined ? {} : { model: engine.name };
+  const first = { class: ANY_CLASS, ...named, ...chosen, scale: scale ?? 1 };
   checkPictureSize(model, 1, first.scale);
   // Images of class `any` repeat their classes, and may take more rows than the first.
   const distinct = Math.min(count ?? 1, Math.max(1, model.classes.length), PLANNED_AT_ONCE);
@@ -205,7 +211,8 @@ export function planImageOf(
 
 /** The request in the names of `/generate`, with its edit. */
 function queryOf(request: Partial<StoredRequest>, pictures: DecodedEdit | undefined): DrawQuery {
-  const { scale: _, mask: __, strength, resamplings, jump, guidance_interval, ...query } = request;
+  const { scale: _, mask: __, model: ___, strength, resamplings, jump, guidance_interval, ...query } =
+    request;
   const edit = pictures && { ...pictures, strength, resamplings, jump };
   const interval = guidance_interval === undefined ? undefined : parseInterval(guidance_interval);
   return { ...query, guidance_interval: interval, ...(edit ? { edit } : {}) };

@@ -6,8 +6,9 @@
 import { createHash } from "node:crypto";
 import { type Clock, systemClock } from "../clock.ts";
 import { checkSameSize, type PictureSize } from "../http/decode.ts";
-import { type PlanSettings, servedModel } from "../http/plan.ts";
+import type { PlanSettings } from "../http/plan.ts";
 import { ProblemError } from "../http/problem.ts";
+import { servedModel } from "../http/served.ts";
 import type { DecodedEdit, EditFiles } from "../pictures/decoder.ts";
 import { checkRows } from "../queue/admission.ts";
 import type { ServerSettings } from "../settings.ts";
@@ -91,7 +92,9 @@ export class Jobs {
 
   /** Why no images are drawn or stored at present; undefined where they are, as far as other requests allow. */
   get trouble(): string | undefined {
-    if (!this.#context.engine.model) return "no model is ready; the engine is restarting";
+    if (!this.#context.device.models.some(({ model }) => model)) {
+      return "no model is ready; the engine is restarting";
+    }
     return this.#storage.trouble;
   }
 
@@ -112,18 +115,18 @@ export class Jobs {
       const detail = "Idempotency-Key: expected one that no other request was sent with";
       throw new ProblemError(422, "idempotency_key_reused", detail);
     }
-    const { engine, runner } = this.#context;
+    const { runner } = this.#context;
     if (runner.state.draining) {
       throw new ProblemError(503, "draining", "the server is shutting down", {
         headers: { "Retry-After": "1" },
       });
     }
     const webhook = this.#webhookOf(fields);
-    const model = servedModel(this.#context);
+    const { engine, model } = servedModel(this.#context, fields.model ?? undefined);
     const count = fields.count ?? 1;
     checkCount(count, limits);
     if (pictures) checkSameSize(pictures.model, model);
-    const { request, draw } = completeRequest(fields, model, limits, pictures?.decoded);
+    const { request, draw } = completeRequest(fields, { engine, model }, limits, pictures?.decoded);
     checkRows(draw, engine.rows);
     this.#checkNumber(client);
     const created = this.#storage.now();
@@ -143,7 +146,7 @@ export class Jobs {
       return this.store.add(asked);
     });
     const from = keyName === undefined ? { client } : { key: keyName };
-    this.#context.log.info("job accepted", { job: job.id, ...from, images: count });
+    this.#context.log.info("job accepted", { job: job.id, ...from, model: engine.name, images: count });
     this.#drawing.add(job);
     return { job, isNew: true, ...(webhook && !fields.webhook?.secret ? { secret: webhook.secret } : {}) };
   }

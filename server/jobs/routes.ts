@@ -10,9 +10,9 @@ import { settingsFor } from "../http/authentication.ts";
 import type { Clock } from "../clock.ts";
 import type { ServerContext } from "../http/context.ts";
 import { decodeFiles } from "../http/decode.ts";
-import { servedModel } from "../http/plan.ts";
 import { ProblemError } from "../http/problem.ts";
 import { type App, type AppEnv, askerOf, readQuery, refuseQuery } from "../http/request.ts";
+import { servedModel } from "../http/served.ts";
 import { describeJob, jobListSchema, jobSchema, linkTo } from "./answers.ts";
 import { streamJobEvents } from "./events.ts";
 import type { EditFiles } from "../pictures/decoder.ts";
@@ -68,7 +68,7 @@ export function jobRoutes(app: App, context: ServerContext, jobs: Jobs | undefin
     refuseQuery(c, ["image", ...Object.keys(schema.shape)]);
     const idempotencyKey = readKey(c);
     const { fields, files } = await readJobBody(c, schema);
-    const pictures = files && await decodeAsked(c, context, files);
+    const pictures = files && await decodeAsked(c, context, files, fields.model ?? undefined);
     const { client, key } = c.var;
     const limits = settingsFor(c, settings);
     const { job, isNew, secret } = jobs.create({
@@ -149,8 +149,9 @@ async function decodeAsked(
   c: Context<AppEnv>,
   context: ServerContext,
   files: EditFiles,
+  name: string | undefined,
 ): Promise<AskedPictures> {
-  const model = servedModel(context);
+  const { model } = servedModel(context, name);
   const { image, mask } = files;
   const copies = { image: image.slice(), ...(mask ? { mask: mask.slice() } : {}) };
   return { files, decoded: await decodeFiles(context, copies, model, askerOf(c)), model };

@@ -78,10 +78,10 @@ type AnswerImage = { readonly b64_json: string } | { readonly url: string };
 export async function drawImages(
   c: Context<AppEnv>,
   context: ServerContext,
-  { draw, format, scale }: PlannedRequest,
+  { served: { engine }, draw, format, scale }: PlannedRequest,
 ): Promise<AnswerImage[]> {
-  const result = await context.runner.run({ ...askerOf(c), draw });
-  context.metrics.drawn(result.waited, workOf(draw), c.var.key?.name);
+  const result = await context.runner.run({ ...askerOf(c), model: engine.name, draw });
+  context.metrics.drawn(engine.name, result.waited, workOf(draw), c.var.key?.name);
   const files = await encodeEach(context, draw, result, { format, scale, asker: askerOf(c) });
   return files.map((file) => ({ b64_json: file.toBase64() }));
 }

@@ -50,7 +50,9 @@ export function editsRoute(routes: App, context: ServerContext): void {
     refuseQuery(c, ["image", ...Object.keys(schemas.json.shape)], QUERY);
     const { fields, files } = await readEditBody(c, schemas);
     if (fields.response_format === "url") refuse("response_format", "url", "b64_json for an edit");
-    const decoded = await decode(c, context, files, readImageRequest(fields, context));
+    const asked = readImageRequest(fields, context);
+    c.set("model", asked.served.engine.name);
+    const decoded = await decode(c, context, files, asked);
     const { strength, resamplings, jump } = fields;
     const settings = settingsFor(c, context.settings);
     const request = planImages(readSame(decoded, () => readImageRequest(fields, context)), { settings }, {

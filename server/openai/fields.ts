@@ -10,10 +10,9 @@ import { INTERVAL_WORDS, parseInterval } from "../../lib/sampling/guidance_inter
 import { guidanceWords, RESCALE_RANGE } from "../http/guidance.ts";
 import { numberField, optional, textField, wholeField, wordField } from "../http/json_fields.ts";
 import { MOST_CHURN, mostStepsNow, type RangeContext } from "../http/request.ts";
+import { MODEL_ALIAS } from "../http/served.ts";
 import { synonyms } from "./prompt.ts";
 
-/** Alias of the served model. */
-export const MODEL_ALIAS = "denoise";
 /** Longest prompt in characters. */
 const MAX_PROMPT = 1000;
 /** Longest side of an image in pixels: OpenAI's sizes are of single images, not of grids. */
@@ -42,7 +41,10 @@ export function imageFields(context: RangeContext) {
         ". If it names no class, or more than one, the response is 400. Unconditional models accept any prompt.",
       example: "a photo of a cat",
     }),
-    model: optional(textField(0, 1000), `The served model's id, or \`${MODEL_ALIAS}\`.`),
+    model: optional(
+      textField(0, 1000),
+      `Name or id of a model, see /v1/models. Default: \`${MODEL_ALIAS}\`, the server's first.`,
+    ),
     n: optional(
       wholeField(1, maxImages),
       "Number of images. Image i equals a single image drawn with seed + i. Default 1.",

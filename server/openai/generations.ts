@@ -39,12 +39,13 @@ export function generationsRoute(routes: App, context: ServerContext): void {
     const fields = readFields(await readJson(c), schema);
     const settings = settingsFor(c, context.settings);
     const request = planImages(readImageRequest(fields, context), { settings });
+    c.set("model", request.served.engine.name);
     if (request.partialImages !== undefined) return await streamImages(c, context, request);
     if (request.answer === "b64_json") {
       return answerImages(c, request, await drawImages(c, context, request));
     }
     const server = context.settings.publicUrl ?? new URL("/", c.req.url).href;
-    return answerImages(c, request, links(server, request));
+    return answerImages(c, request, links(server, request, context));
   });
 }
 
@@ -55,7 +56,8 @@ export function generationsRoute(routes: App, context: ServerContext): void {
  */
 function links(
   server: string,
-  { draw, query, model, format, scale }: PlannedRequest,
+  { draw, query, model, served, format, scale }: PlannedRequest,
+  { device }: Pick<ServerContext, "device">,
 ): { url: string }[] {
   const { labels, seed, steps, sampler } = draw;
   // The guide is the server's, not a parameter.
@@ -63,6 +65,7 @@ function links(
   return labels.map((_, i) => {
     const url = new URL(`${server.replace(/\/$/, "")}/generate`);
     const parameters = {
+      ...(device.models.length > 1 ? { model: served.engine.name } : {}),
       class: query.class,
       seed: seed + i,
       steps,

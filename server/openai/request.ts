@@ -11,13 +11,16 @@ import { className as nameOf } from "../../lib/sampling/metadata.ts";
 import type { DrawPlan } from "../../lib/sampling/request.ts";
 import type { ServedModel } from "../engine/engine.ts";
 import type { ServerContext } from "../http/context.ts";
-import { type DrawQuery, planQuery, type PlanSettings, servedModel } from "../http/plan.ts";
+import { type DrawQuery, planQuery, type PlanSettings } from "../http/plan.ts";
 import { brief, ProblemError } from "../http/problem.ts";
-import { type ImageFields, LARGEST_SIZE, MODEL_ALIAS } from "./fields.ts";
+import { MODEL_ALIAS, modelNames, type Served, servedModel } from "../http/served.ts";
+import { type ImageFields, LARGEST_SIZE } from "./fields.ts";
 import { classOfPrompt } from "./prompt.ts";
 
 /** A request that has not been planned. */
 export interface ImageRequest {
+  /** The model that it has chosen. */
+  readonly served: Served;
   readonly model: ServedModel;
   readonly query: DrawQuery & { readonly class: string };
   /** Name of the class that the prompt names; undefined where the model has none, and with the extension `class`. */
@@ -77,7 +80,7 @@ export function usageOf({ words, draw }: Pick<PlannedRequest, "words" | "draw">,
  */
 export function readImageRequest(
   data: ImageFields,
-  context: Pick<ServerContext, "engine">,
+  context: Pick<ServerContext, "device">,
 ): ImageRequest {
   const { prompt, n } = data;
   const { stream, response_format, partial_images, queue_events } = data;
@@ -86,11 +89,12 @@ export function readImageRequest(
   if (!stream && partial_images) refuse("partial_images", partial_images, "0 unless stream is true");
   if (!stream && queue_events) refuse("queue_events", queue_events, "false unless stream is true");
 
-  const model = servedModel(context);
-  checkModel(data.model ?? MODEL_ALIAS, model);
+  const served = modelNamed(data.model ?? MODEL_ALIAS, context);
+  const { model } = served;
   const scale = scaleOf(data.size ?? "auto", model);
   const className = typeof data.class === "string" ? undefined : classOfPrompt(prompt, model.classes);
   return {
+    served,
     model,
     query: {
       class: data.class ?? classText(className, model),
@@ -147,21 +151,32 @@ function classText(className: string | undefined, model: ServedModel): string {
 }
 
 /**
- * Checks the name of the model.
- * @throws {ProblemError} 404, listing the accepted names
+ * The model of a name.
+ *
+ * @throws {ProblemError} 404, listing the accepted names; 503 while no model is ready
  */
-export function checkModel(name: string, { id }: Pick<ServedModel, "id">): void {
-  if (name === id || name === MODEL_ALIAS) return;
-  const detail = `the model ${brief(name)} does not exist; expected ${id} or ${MODEL_ALIAS}`;
-  throw new ProblemError(404, "model_not_found", detail, {
-    errors: [{ field: "model", value: name, allowed: `${id} or ${MODEL_ALIAS}` }],
-  });
+export function modelNamed(name: string, context: Pick<ServerContext, "device">): Served {
+  try {
+    return servedModel(context, name);
+  } catch (error) {
+    if (!(error instanceof ProblemError) || error.status !== 400) throw error;
+    const allowed = [...modelNames(context), MODEL_ALIAS].join(" or ");
+    const detail = `the model ${brief(name)} does not exist; expected ${allowed}`;
+    throw new ProblemError(404, "model_not_found", detail, {
+      errors: [{ field: "model", value: name, allowed }],
+    });
+  }
 }
 
-function scaleOf(size: unknown, { width, height }: ServedModel): number {
-  if (size === "auto") return 1;
+/** Sizes of images, WIDTHxHEIGHT, by ascending scale. */
+export function sizesFor({ width, height }: Pick<ServedModel, "width" | "height">): string[] {
   const largest = Math.max(1, Math.min(MAX_SCALE, Math.floor(LARGEST_SIZE / Math.max(width, height))));
-  const sizes = Array.from({ length: largest }, (_, i) => `${width * (i + 1)}x${height * (i + 1)}`);
+  return Array.from({ length: largest }, (_, i) => `${width * (i + 1)}x${height * (i + 1)}`);
+}
+
+function scaleOf(size: unknown, model: ServedModel): number {
+  if (size === "auto") return 1;
+  const sizes = sizesFor(model);
   return sizes.findIndex((one) => one === size) + 1 ||
     refuse("size", size, `one of auto, ${sizes.join(", ")}`);
 }

@@ -23,12 +23,12 @@ export async function streamImages(
   context: ServerContext,
   request: PlannedRequest,
 ): Promise<Response> {
-  const { draw, model, format, scale, partialImages = 0, queueEvents } = request;
+  const { draw, served, format, scale, partialImages = 0, queueEvents } = request;
   const kind = draw.edit ? "image_edit" : "image_generation";
   const frames = previewSteps(draw.evaluations, { count: partialImages + 1, spacing: "ends" });
   return await streamJob(c, context, {
     draw,
-    model,
+    served,
     frames,
     types: queueEvents ? ["queued", "started", "frame", "image"] : ["frame", "image"],
     previews: "all",

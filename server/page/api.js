@@ -10,7 +10,7 @@ import { askForToken, knownToken } from "./token.js";
 /**
  * A request, with the names of the server's parameters.
  * @typedef {{
- *   class: string, count: number, steps: number, sampler: string, seed: number, guidance?: number,
+ *   model?: string, class: string, count: number, steps: number, sampler: string, seed: number, guidance?: number,
  *   negative_class?: string, guidance_rescale?: number, guidance_interval?: string,
  *   spacing?: string, eta?: number, variance?: string, churn?: number,
  *   edit?: import("./editor.js").Edit,

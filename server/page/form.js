@@ -19,16 +19,19 @@ let canGuide = true;
 let lastSampler = "";
 /** Samplers that can repeat their steps. @type {readonly string[]} */
 let repeating = [];
+/** Steps by sampler. @type {Readonly<Record<string, number>>} */
+let usualSteps = {};
+let largestSeed = Number.MAX_SAFE_INTEGER;
 /** Samplers that take a setting. @type {Offer["takes"]} */
 let takes = { eta: [], variance: [], churn: [] };
 
 /**
- * Fills in what the server offers.
+ * Fills in what a model offers; may be called again for another. Settings that suit both stay.
  * @param {Offer} offer
+ * @param {boolean} first it is the first model
  */
-export function fillForm({ classes, guided, size, samplers, limits, defaults, ...offer }) {
+export function fillForm({ classes, guided, size, samplers, limits, defaults, ...offer }, first) {
   ({ repeating, takes } = offer);
-  prepareEditor(size, limits.resamplings);
   const words = [
     ...classes,
     ...(classes.length > 0 ? [ANY_CLASS] : []),
@@ -54,33 +57,41 @@ export function fillForm({ classes, guided, size, samplers, limits, defaults, ..
   negative.replaceChildren(...[...(guided ? [NO_CLASS] : []), ...classes].map((name) => {
     return element("option", { value: name, textContent: className(name) });
   }));
-  sampler.replaceChildren(...samplers.map((name) => element("option", { textContent: name })));
+  const chosenSteps = !first && steps.valueAsNumber !== usualSteps[sampler.value];
+  usualSteps = defaults.steps;
+  if (first) {
+    sampler.replaceChildren(...samplers.map((name) => element("option", { textContent: name })));
+  }
   sampler.value = defaults.sampler;
   for (const [select, names] of [[spacing, offer.spacings], [variance, offer.variances]]) {
     const usual = element("option", { value: "", textContent: "usual" });
     select.replaceChildren(usual, ...names.map((name) => element("option", { textContent: name })));
   }
   count.max = limits.images;
-  count.value = Math.min(4, limits.images);
   steps.max = limits.steps;
-  steps.value = defaults.steps[sampler.value];
+  if (!chosenSteps) steps.value = usualSteps[sampler.value];
   lastSampler = sampler.value;
-  sampler.addEventListener("change", () => {
-    // A number that somebody chose stays.
-    if (steps.valueAsNumber === defaults.steps[lastSampler]) steps.value = defaults.steps[sampler.value];
-    lastSampler = sampler.value;
-    spacing.value = ""; // that of another sampler may not suit this one
-  });
   guidance.max = limits.guidance;
-  guidance.value = defaults.guidance ?? 2;
-  const largestSeed = Number.MAX_SAFE_INTEGER - limits.images;
-  form.addEventListener("input", () => {
-    const tooLarge = Number(seed.value) > largestSeed;
-    seed.setCustomValidity(tooLarge ? `A seed is a whole number from 0 to ${largestSeed}.` : "");
-    check();
-  });
+  if (first) {
+    count.value = Math.min(4, limits.images);
+    guidance.value = defaults.guidance ?? 2;
+  }
+  largestSeed = Number.MAX_SAFE_INTEGER - limits.images;
+  prepareEditor(size, limits.resamplings);
   check();
 }
+
+sampler.addEventListener("change", () => {
+  // A number that somebody chose stays.
+  if (steps.valueAsNumber === usualSteps[lastSampler]) steps.value = usualSteps[sampler.value];
+  lastSampler = sampler.value;
+  spacing.value = ""; // that of another sampler may not suit this one
+});
+form.addEventListener("input", () => {
+  const tooLarge = Number(seed.value) > largestSeed;
+  seed.setCustomValidity(tooLarge ? `A seed is a whole number from 0 to ${largestSeed}.` : "");
+  check();
+});
 
 /**
  * Settings of the form, for one class or several; an empty seed becomes a random one.

@@ -8,9 +8,9 @@ import { byId, element } from "./dom.js";
 import { draw } from "./draw.js";
 import { Drawing } from "./drawing.js";
 import { fillForm, readForm, writeForm } from "./form.js";
-import { onDropElsewhere } from "./editor.js";
+import { onDropElsewhere, writeEdit } from "./editor.js";
 import { deleteKept, fitGallery, keep, prepareGallery } from "./gallery.js";
-import { readOffer } from "./offer.js";
+import { readOffers } from "./offer.js";
 import { noise } from "./picture.js";
 import { prepareReopening, reopenPicture, takeDropped } from "./reopen.js";
 import { className, troubleText } from "./words.js";
@@ -24,9 +24,12 @@ const KEPT = 20;
 const form = byId("wish");
 const stage = byId("pictures");
 const trouble = byId("trouble");
+const chooser = byId("model");
 const starters = [byId("draw"), byId("draw-rows")];
 
-/** The server's offer. @type {Offer} */
+/** The server's offers, of each model one. @type {Offer[]} */
+let offers = [];
+/** That of the model that is chosen. @type {Offer} */
 let offer;
 /** Newest first. @type {Drawing[]} */
 let drawings = [];
@@ -75,7 +78,11 @@ async function work(task, again) {
  * @param {AbortController} stop
  */
 async function begin(perClass, stop) {
-  const wishes = await readForm(perClass ? offer.classes : undefined);
+  const model = offers.length > 1 ? { model: offer.name } : {};
+  const wishes = (await readForm(perClass ? offer.classes : undefined)).map((wish) => ({
+    ...wish,
+    ...model,
+  }));
   if (stop.signal.aborted) return;
   const [{ count, class: name }] = wishes;
   const title = `${count} × ${perClass ? "every class" : className(name)}`;
@@ -150,26 +157,46 @@ function fit() {
 async function drawAgain(picture, perClass) {
   running?.abort(CANCELLED);
   await ended;
+  const named = offers.find(({ name }) => name === picture.wish.model);
+  await choose(named ?? offers.find(({ model }) => model.digest === picture.digest) ?? offer);
   await writeForm(picture.wish);
   start(perClass);
 }
 
 /** @param {Picture} picture */
 function showDetails(picture) {
-  openDetails(picture, { foreign: picture.digest !== "" && picture.digest !== offer?.model.digest });
+  const isServed = offers.some(({ model }) => model.digest === picture.digest);
+  openDetails(picture, { foreign: picture.digest !== "" && !isServed });
+}
+
+/**
+ * Draws with another model from now on.
+ * @param {Offer} chosen
+ */
+async function choose(chosen) {
+  if (chosen === offer) return;
+  const before = offer;
+  offer = chosen;
+  chooser.value = chosen.name;
+  fillForm(chosen, before === undefined);
+  prepareReopening(offers, chosen, choose);
+  byId("facts").textContent = chosen.facts;
+  const { width, height } = before?.size ?? chosen.size;
+  // It was cropped to the size of the other's pictures.
+  if (width !== chosen.size.width || height !== chosen.size.height) await writeEdit(undefined);
 }
 
 /** Loads model and settings, and enables the form. */
 async function load() {
   trouble.hidden = true;
   try {
-    offer = await readOffer();
+    offers = await readOffers();
   } catch (error) {
     return sayTrouble(error, load);
   }
-  fillForm(offer);
-  prepareReopening(offer);
-  byId("facts").textContent = offer.facts;
+  chooser.replaceChildren(...offers.map(({ name }) => element("option", { textContent: name })));
+  byId("models").hidden = offers.length < 2;
+  await choose(offers[0]);
   for (const button of starters) button.disabled = false;
 }
 
@@ -178,6 +205,7 @@ form.addEventListener("submit", (/** @type {Event} */ event) => {
   start(false);
 });
 byId("draw-rows").addEventListener("click", () => start(true));
+chooser.addEventListener("change", () => choose(offers[chooser.selectedIndex]));
 prepareDetails({
   again: (picture) => drawAgain(picture, false),
   againRows: (picture) => drawAgain(picture, true),

@@ -7,6 +7,7 @@ import { getJson } from "./api.js";
 
 /**
  * @typedef {object} Offer
+ * @property {string} name of the model, by which requests choose it
  * @property {{ id: string, digest: string, precision: string }} model
  * @property {{ id: string, digest: string }} [guide] the model that guides it
  * @property {string[]} classes
@@ -24,17 +25,28 @@ import { getJson } from "./api.js";
 
 /**
  * Asks for all of it.
- * @returns {Promise<Offer>}
+ * @returns {Promise<Offer[]>} one for each model, the default first
  * @throws {import("./api.js").ServerError}
  */
-export async function readOffer() {
-  const [{ limits, defaults, ...offered }, { models: [model] }, own] = await Promise.all([
+export async function readOffers() {
+  const [settings, { models }, own] = await Promise.all([
     getJson("page/settings.json"),
     getJson("models"),
     getJson("limits"),
   ]);
+  return models.map((/** @type {any} */ model) => offerOf(model, settings, own));
+}
+
+/**
+ * @param {any} model
+ * @param {any} settings of the server
+ * @param {any} own limits of this client
+ * @returns {Offer}
+ */
+function offerOf(model, { limits, defaults, ...offered }, own) {
   const {
     id,
+    name,
     digest,
     guide,
     classes,
@@ -48,11 +60,12 @@ export async function readOffer() {
     precision,
   } = model;
   const most = Math.min(own.steps, timesteps);
-  const steps = Object.entries(model.default_steps).map(([name, usual]) => {
-    return [name, Math.min(usual, most)];
+  const steps = Object.entries(model.default_steps).map(([sampler, usual]) => {
+    return [sampler, Math.min(usual, most)];
   });
   return {
     ...offered,
+    name,
     model: { id, digest, precision },
     guide: guide === undefined ? undefined : { id: guide, digest: model.guide_digest },
     classes,

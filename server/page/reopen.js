@@ -16,16 +16,24 @@ const panel = byId("reopened");
 const button = byId("reopen");
 const file = byId("reopen-file");
 
-/** The server's offer, once it is known. @type {Offer | undefined} */
+/** The server's offers, once they are known. @type {readonly Offer[]} */
+let offers = [];
+/** That of the model that is chosen. @type {Offer | undefined} */
 let offer;
+/** Chooses a model. @type {(chosen: Offer) => Promise<void>} */
+let choose = () => Promise.resolve();
 /** The file that was opened last. @type {File | undefined} */
 let last;
 /** What is said of it, once the form has been changed since. */
 let filled = "";
 
-/** @param {Offer} ofServer */
-export function prepareReopening(ofServer) {
-  offer = ofServer;
+/**
+ * @param {readonly Offer[]} all
+ * @param {Offer} chosen
+ * @param {typeof choose} chooseOther called for a picture of another model
+ */
+export function prepareReopening(all, chosen, chooseOther) {
+  [offers, offer, choose] = [all, chosen, chooseOther];
   button.disabled = false;
 }
 
@@ -67,7 +75,12 @@ export async function reopenPicture({ source, wish }) {
  * @throws {PngError}
  */
 async function read(given) {
-  return offer && readDrawn(await readPng(given), offer);
+  const png = await readPng(given);
+  const digest = png.text.get("model_digest");
+  const drawnBy = offers.find(({ model }) => digest !== undefined && model.digest.startsWith(digest));
+  const drawn = offer && readDrawn(png, drawnBy ?? offer);
+  if (drawn && drawnBy) await choose(drawnBy);
+  return drawn;
 }
 
 /** @param {File} chosen */

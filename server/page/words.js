@@ -38,7 +38,7 @@ export function duration(milliseconds) {
  * @param {Wish} wish
  */
 export function settingsText({ steps, sampler, ...wish }) {
-  const parts = [plural(steps, "step"), sampler];
+  const parts = [...(wish.model === undefined ? [] : [wish.model]), plural(steps, "step"), sampler];
   if (wish.guidance !== undefined) parts.push(`guidance ${wish.guidance}`);
   if (wish.negative_class !== undefined) parts.push(`away from ${wish.negative_class}`);
   if (wish.guidance_rescale !== undefined) parts.push(`rescaled ${wish.guidance_rescale}`);

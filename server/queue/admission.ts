@@ -65,12 +65,15 @@ export function pastDeadline(timeout: number): JobError {
 /**
  * Refuses a request for which the accepted ones leave no room.
  *
+ * @param accepted requests for all models, whose work counts for their clients
+ * @param ahead those of them for the same model
  * @throws {JobError} 429 for too much work of its client, 503 for what would miss its deadline, 504 past it
  */
 export function checkLoad(
   { client, draw, seconds = Infinity }: Pick<Job, "client" | "draw" | "seconds">,
   accepted: readonly Accepted[],
   { timeout, maxWork, estimate }: Omit<AdmissionLimits, "rows">,
+  ahead: readonly Accepted[] = accepted,
 ): void {
   if (seconds <= 0) throw pastDeadline(timeout);
   const work = workOf(draw);
@@ -81,12 +84,12 @@ export function checkLoad(
     throw new JobError(429, "too_much_work", detail, estimate.secondsUntilIdle(own));
   }
   const left = Math.min(seconds, timeout);
-  if (estimate.secondsLate(accepted, client, work, left) > 0) {
+  if (estimate.secondsLate(ahead, client, work, left) > 0) {
     const rounded = Number(left.toFixed(1));
     const within = rounded < timeout ? `the ${rounded} seconds left of its ${timeout}` : `${timeout} seconds`;
     const detail = `overloaded: this request would not finish within ${within}`;
     // Sent again, it has the whole timeout
-    const late = estimate.secondsLate(accepted, client, work, timeout);
+    const late = estimate.secondsLate(ahead, client, work, timeout);
     throw new JobError(503, "overloaded", detail, Math.max(1, late));
   }
 }

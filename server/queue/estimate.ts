@@ -18,7 +18,7 @@ export type Asked = Pick<DrawPlan, "labels" | "imageRows" | "imageWork" | "evalu
 /** Maximum factor by which background jobs may slow down the steps of other jobs. */
 const BACKGROUND_DELAY = 1.25;
 
-/** Estimates for `Retry-After` and for refusing requests that would miss their deadline. */
+/** Estimates of one model's batch, for `Retry-After` and for refusing requests that would miss their deadline. */
 export class Estimate {
   readonly #rows: number;
   readonly #timeout: number;
@@ -26,6 +26,8 @@ export class Estimate {
   /** Throughput of full batches only, since partly filled ones are slower per row. */
   readonly #full = new Throughput();
   #times = new StepTimes(0);
+  /** Part of the device's time that its model gets, above 0 to 1. */
+  share = 1;
   /** Networks that a step of the batch may evaluate on all rows: the model, and with autoguidance its guide. */
   #networks = 1;
 
@@ -60,7 +62,7 @@ export class Estimate {
   /** Whole seconds, 1 or more, until every accepted request is finished or timed out. */
   secondsUntilIdle(accepted: readonly Accepted[]): number {
     const work = accepted.reduce((sum, { workLeft }) => sum + workLeft, 0);
-    const seconds = this.#throughput.secondsFor(work) ?? 1;
+    const seconds = (this.#throughput.secondsFor(work) ?? 1) / this.share;
     return Math.min(Math.max(1, Math.ceil(seconds)), Math.ceil(this.#timeout));
   }
 
@@ -75,7 +77,7 @@ export class Estimate {
     const ahead = workAhead(accepted, client, work);
     if (ahead === 0) return 0;
     const least = (ahead + work) / this.#capacity * this.#times.atLeast(this.#capacity);
-    const late = Math.max(least, this.#full.secondsFor(ahead + work) ?? 0) - seconds;
+    const late = Math.max(least, this.#full.secondsFor(ahead + work) ?? 0) / this.share - seconds;
     return Math.ceil(Math.min(Math.max(0, late), this.#timeout));
   }
 

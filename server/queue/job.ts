@@ -12,6 +12,8 @@ export interface Job {
   readonly client: string;
   /** Limit on the client's work in progress in network evaluations, where it has one of its own below the server's. */
   readonly maxWork?: number;
+  /** Name of the model that draws; default: the first. */
+  readonly model?: string;
   /** From `planQuery`; image i has `labels[i]` and seed `seed + i`. */
   readonly draw: DrawPlan;
   readonly frames?: FrameRequest;
@@ -53,7 +55,8 @@ export interface JobResult {
 export class JobError extends Error {
   override name = "JobError";
   /**
-   * @param status 429 too much work of this client; 503 queue full, overloaded, shutting down, or the engine is down;
+   * @param status 429 too much work of this client; 503 queue full, overloaded, shutting down, the engine is down, or the model
+   *   cannot be loaded;
    *   504 timeout; 499 the client disconnected; 500 the image could not be drawn
    * @param code machine-readable code, such as `queue_full`
    * @param retryAfter seconds, for 429 and 503
@@ -67,6 +70,7 @@ export class JobError extends Error {
       | "overloaded"
       | "draining"
       | "engine_down"
+      | "model_failed"
       | "encoder_busy"
       | "decoder_busy"
       | "timeout"
@@ -85,8 +89,8 @@ export function clientGone(): JobError {
   return new JobError(499, "client_gone", "the client disconnected");
 }
 
-/** Load of a scheduler. */
-export interface SchedulerState {
+/** Load of a scheduler, or of one of its models. */
+export interface LoadState {
   /** Requests none of whose images has joined the batch. */
   readonly waiting: number;
   /** Requests in progress. */
@@ -98,12 +102,18 @@ export interface SchedulerState {
   readonly parked: number;
   /** Background jobs, which `waiting` and `running` leave out. */
   readonly background: number;
+}
+
+/** Load of a scheduler. */
+export interface SchedulerState extends LoadState {
   readonly draining: boolean;
 }
 
 /** Runs jobs on an engine, in fair order. */
 export interface JobRunner {
   readonly state: SchedulerState;
+  /** Load of each model, by its name. */
+  readonly models: ReadonlyMap<string, LoadState>;
   /**
    * Draws a job's images, all with one model.
    *

@@ -7,7 +7,7 @@
 import type { Engine } from "../engine/engine.ts";
 import { mayOpen } from "./admission.ts";
 import type { Estimate } from "./estimate.ts";
-import { FairOrder, type Holder } from "./fair_order.ts";
+import type { FairOrder, Holder } from "./fair_order.ts";
 import type { RowsAsked } from "./step_times.ts";
 import type { Ticket } from "./ticket.ts";
 
@@ -25,33 +25,55 @@ interface Running extends Holder<Ticket> {
 
 /** Dependencies of {@linkcode Places}. */
 export interface PlacesOptions {
-  readonly engine: Pick<Engine, "model" | "park" | "resume">;
+  readonly engine: Pick<Engine, "ready" | "park" | "resume">;
   readonly estimate: Pick<Estimate, "fairRows" | "spareRows">;
-  /** Accepted jobs that have not ended. */
+  /** Orders that the batches of all models share, so that a client's rows count in whichever it has them. */
+  readonly orders: Orders;
+  /** Gives images their ids. */
+  readonly nextId: () => number;
+  /** Accepted jobs for this batch that have not ended. */
   readonly tickets: () => Ticket[];
+  /** The model is to leave the device: jobs that have not begun wait. */
+  readonly held: () => boolean;
   /** Called when a request's next image gets its first place, under this id. */
   readonly onStart: (id: number, ticket: Ticket) => void;
+}
+
+/** Fair orders of jobs. */
+export interface Orders {
+  readonly foreground: FairOrder<Ticket>;
+  /** Of background jobs, whose rows and work must not count in shares of the others. */
+  readonly background: FairOrder<Ticket>;
 }
 
 /** Allocates the places of a batch. */
 export class Places {
   readonly #options: PlacesOptions;
-  readonly #order = new FairOrder<Ticket>();
-  /** Order of background jobs, whose rows and work must not count in shares of the others. */
-  readonly #backgroundOrder = new FairOrder<Ticket>();
+  readonly #order: FairOrder<Ticket>;
+  readonly #backgroundOrder: FairOrder<Ticket>;
   readonly #running = new Map<number, Running>();
   #rows = 0;
   /** Current maximum of rows in use. */
   #rowLimit = 0;
-  #lastId = 0;
 
   constructor(options: PlacesOptions) {
     this.#options = options;
+    this.#order = options.orders.foreground;
+    this.#backgroundOrder = options.orders.background;
   }
 
   /** Images in the batch, and network rows they take. */
   get state(): { readonly images: number; readonly rows: number } {
     return { images: this.#running.size, rows: this.#rows };
+  }
+
+  /** Network rows in the batch by client; those of background jobs are left out. */
+  get rowsByClient(): ReadonlyMap<string, number> {
+    const rows = new Map<string, number>();
+    for (const { owner: { job: { client } }, rows: more } of this.#holders(false)) {
+      rows.set(client, (rows.get(client) ?? 0) + more);
+    }
+    return rows;
   }
 
   /** Adds a request. */
@@ -87,7 +109,7 @@ export class Places {
   /** Fills free places, and preempts images of clients that have more than their share. */
   fill(): void {
     this.#limitRows();
-    while (this.#options.engine.model) {
+    while (this.#options.engine.ready) {
       const ticket = this.#order.first(this.#wanting());
       // The first in order waits for its rows even if a later one would fit: two rows are rarely free at once, so a guided
       // image would starve behind unguided ones. This leaves one row idle until the next image is finished.
@@ -100,7 +122,7 @@ export class Places {
   /** Preempts those ahead in work for the next request or, if that is impossible, for the smallest one. */
   rotate(): void {
     this.fill();
-    while (this.#options.engine.model) {
+    while (this.#options.engine.ready) {
       const wanting = this.#wanting();
       const next = this.#order.first(wanting);
       if (!next) break;
@@ -115,11 +137,11 @@ export class Places {
   /** Starts and resumes images of background jobs in spare rows. */
   #fillSpare(): void {
     const limit = this.#spareLimit();
-    while (this.#options.engine.model) {
+    while (this.#options.engine.ready) {
       const all = this.#options.tickets().filter(({ background }) => background);
       // Parked images first, since each takes memory of the device.
       const ticket = this.#backgroundOrder.first(all.filter(({ parked }) => parked.size > 0)) ??
-        this.#backgroundOrder.first(all.filter(({ hasMore }) => hasMore));
+        this.#backgroundOrder.first(all.filter((one) => one.hasMore && this.#mayBegin(one)));
       if (!ticket || this.#rows + ticket.rows > limit) return;
       this.#startNext(ticket);
     }
@@ -170,7 +192,14 @@ export class Places {
   #wanting(): Ticket[] {
     const tickets = this.#options.tickets().filter(({ background }) => !background);
     const open = tickets.filter(({ halfWay }) => halfWay);
-    return tickets.filter((one) => one.parked.size > 0 || one.hasMore && mayOpen(one, open));
+    return tickets.filter((one) =>
+      one.parked.size > 0 || one.hasMore && this.#mayBegin(one) && mayOpen(one, open)
+    );
+  }
+
+  /** Takes another image of a job: not the first one while the model is to leave the device. */
+  #mayBegin({ starting }: Ticket): boolean {
+    return !(starting && this.#options.held());
   }
 
   /** Rows of an image that are not free. */
@@ -207,7 +236,7 @@ export class Places {
       this.#join(parked, member);
       this.#options.engine.resume(parked);
     } else {
-      const id = ++this.#lastId;
+      const id = this.#options.nextId();
       this.#join(id, member);
       this.#options.onStart(id, member);
     }

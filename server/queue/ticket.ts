@@ -26,13 +26,14 @@ export class Ticket {
   readonly reject: (error: unknown) => void;
   /** Model that the request was validated against and, from its first image on, that draws it. */
   model: ServedModel;
+  /** Clock's time of its arrival in milliseconds. */
+  readonly arrived: number;
   /** Queue position last reported. */
   position: number | undefined;
   /** Indices of its unfinished images that have joined the batch, by id. */
   readonly begun = new Map<number, number>();
   /** Ids of its parked images, first started first. */
   readonly parked = new Set<number>();
-  readonly #arrived: number;
   readonly #resolve: (result: JobResult) => void;
   #startedAt: number | undefined;
   #next = 0;
@@ -49,7 +50,7 @@ export class Ticket {
     this.result = promise;
     this.reject = reject;
     this.#resolve = resolve;
-    this.#arrived = now;
+    this.arrived = now;
   }
 
   /** Gives way to all that are not. */
@@ -156,8 +157,8 @@ export class Ticket {
     this.#resolve({
       model: this.model,
       images: this.#images,
-      waited: (this.#startedAt! - this.#arrived) / 1000,
-      seconds: (now - this.#arrived) / 1000,
+      waited: (this.#startedAt! - this.arrived) / 1000,
+      seconds: (now - this.arrived) / 1000,
     });
   }
 }

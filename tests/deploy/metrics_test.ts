@@ -21,9 +21,8 @@ async function metricsText(): Promise<string> {
   ];
   const key = makeKey("prometheus", {}, { admin: true });
   let text = "";
-  await withKeys([key], { settings: { jobs: "jobs.db" } }, async ({ ask, context, engine }) => {
+  await withKeys([key], { settings: { jobs: "jobs.db" } }, async ({ ask }) => {
     for (const [path, init] of requests) await (await ask(path, withKey(key, init))).text();
-    context.metrics.onUp(engine.model!);
     text = await (await ask("/metrics", withKey(key))).text();
   });
   return text;

@@ -172,7 +172,8 @@ Deno.test("commands of the documents do what they say, on a few images", async (
 Deno.test("requests of the documents are answered by the server that they start", async (t) => {
   await inTemporaryDirectory(async (directory) => {
     await prepare(directory);
-    const args = ["--model", "checkpoints/cifar10-tiny", "--jobs", "jobs.db"];
+    const models = ["--model", "checkpoints/cifar10-tiny", "--model", "small=checkpoints/cifar10-tiny"];
+    const args = [...models, "--jobs", "jobs.db"];
     await withServeTask(args, directory, async (address) => {
       const isElsewhere = ({ text }: DocumentCommand) => ELSEWHERE.some(([pattern]) => pattern.test(text));
       for (const command of startingWith("curl ").filter((command) => !isElsewhere(command))) {

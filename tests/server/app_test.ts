@@ -46,6 +46,9 @@ Deno.test("classes and models tell what is served, and nothing of the machine's 
   const { models } = await (await ask("/models")).json();
   assert.deepEqual(models.map(({ classes: _, ...model }: { classes: string[] }) => model), [{
     id: "fake-model-step-100",
+    name: "fake-model",
+    default: true,
+    on_device: true,
     step: 100,
     parameters: 123_456,
     digest: "0123456789abcdef".repeat(4),
@@ -208,6 +211,7 @@ Deno.test("every request has its line, with the route and never the path", async
     client: "192.0.2.1",
     method: "GET",
     route: "/generate",
+    model: "fake-model",
     status: 200,
   });
   assert.ok(!Number.isNaN(Date.parse(String(time))) && String(id).length > 0 && Number(seconds) > 0);
@@ -315,7 +319,7 @@ Deno.test("a reload needs a token on the server and in the request", async () =>
   assert.equal((await ask("/admin/reload", { method: "POST", ...withToken })).status, 200);
   const other = await ask("/admin/reload?path=/models/other", { method: "POST", ...withToken });
   assert.equal(other.status, 400, "it takes no path, and says so");
-  assert.equal((await problemOf(other)).detail, "path: unknown parameter; expected none");
+  assert.equal((await problemOf(other)).detail, "path: unknown parameter; expected one of model");
 });
 
 Deno.test("a reload answers with what is served from then on; a second one meanwhile is refused", async () => {

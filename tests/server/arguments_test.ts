@@ -3,9 +3,11 @@ import { ConfigError } from "../../lib/errors.ts";
 import { parseSettings } from "../../server/arguments.ts";
 import { defaultSettings } from "../../server/settings.ts";
 
-const whole = { ...defaultSettings, model: "runs/a" };
+const whole = { ...defaultSettings, models: [{ name: "a", path: "runs/a" }] };
 const everything = {
   ...whole,
+  models: [...whole.models, { name: "b", path: "runs/b", guide: "runs/weak" }],
+  memory: 512,
   steps: 20,
   maxSteps: 100,
   guidance: 1.5,
@@ -30,8 +32,10 @@ Deno.test("settings come through as they were given, those left out stay undefin
 
 Deno.test("every argument that is missing, of another type, out of range or unknown is named", () => {
   const cases: [unknown, ...RegExp[]][] = [
-    [{ ...whole, model: "" }, /model: expected non-empty text/],
-    [{ ...whole, model: undefined, host: 3 }, /model: expected text/, /host: expected text/],
+    [{ ...whole, models: [{ name: "a", path: "" }] }, /models\.0\.path: expected non-empty text/],
+    [{ ...whole, models: [] }, /models: expected at least one model/],
+    [{ ...whole, models: [{ name: 3 }], host: 3 }, /models\.0\.name: expected text/, /host: expected text/],
+    [{ ...whole, memory: 0 }, /memory: expected a number from 1 to/],
     [{ ...whole, port: "8000" }, /port: expected a number from 0 to 65535/],
     [{ ...whole, port: 65536 }, /port: expected a number from 0 to 65535/],
     [{ ...whole, port: 80.5 }, /port: expected a whole number/],

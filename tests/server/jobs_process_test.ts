@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { defaultSettings, type ServerSettings } from "../../server/settings.ts";
 import { serverArguments } from "../../terminal/server_process.ts";
 import { canMount, onSmallDisk } from "../support/small_disk.ts";
-import { launch, MODEL, type Running, watch, withServer } from "../support/server/process.ts";
+import { launch, MODELS, type Running, watch, withServer } from "../support/server/process.ts";
 import { startReceiver, verify } from "../support/server/receiver.ts";
 import { makePng } from "../support/synthetic.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
@@ -141,7 +141,7 @@ Deno.test({
     inTemporaryDirectory(async (disk) => {
       const settings: ServerSettings = {
         ...defaultSettings,
-        model: MODEL,
+        models: MODELS,
         port: 0,
         jobs: join(disk, "jobs.db"),
       };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Metrics, version } from "../../server/metrics.ts";
-import { fakeModel } from "../support/server/fake_engine.ts";
+import type { EngineListener } from "../../server/engine/engine.ts";
+import { FakeEngine } from "../support/server/fake_engine.ts";
 import { type Harness, harness } from "../support/server/harness.ts";
 
 /** The numbers by name and labels, as they stand in the text. */
@@ -12,7 +13,7 @@ function parse(text: string): Map<string, number> {
   const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   return new Map(lines.map((line) => {
     const [, name, value] = /^(\S+(?:\{.*\})?) (\S+)$/.exec(line)!;
-    return [name, Number(value)];
+    return [name.replace(/\{model="fake-model"\}$/, ""), Number(value)];
   }));
 }
 
@@ -67,18 +68,22 @@ Deno.test("queue and batch are read when they are asked for", async () => {
 
 Deno.test("turns of the batch count steps, their time, and the rows in use", async () => {
   const metrics = new Metrics();
-  metrics.onTurn({ steps: 4, seconds: 2, rows: 3, programRows: 4, images: [1, 2] });
-  metrics.onTurn({ steps: 1, seconds: 0.002, rows: 1, programRows: 8, images: [3] });
-  metrics.onImage();
-  metrics.onFailed();
+  const engine = new FakeEngine();
+  let heard: Partial<EngineListener> = {};
+  engine.listen = (listener) => heard = listener;
+  metrics.watchModel(engine);
+  heard.onTurn!({ steps: 4, seconds: 2, rows: 3, programRows: 4, images: [1, 2] });
+  heard.onTurn!({ steps: 1, seconds: 0.002, rows: 1, programRows: 8, images: [3] });
+  heard.onImage!(1, new Uint8Array());
+  heard.onFailed!(1, new Error("lost"));
   const numbers = parse(await metrics.text());
   assert.equal(numbers.get("denoise_steps_total"), 5);
   assert.equal(numbers.get("denoise_step_seconds_count"), 5);
   assert.equal(numbers.get("denoise_step_seconds_sum"), 2.002);
-  assert.equal(numbers.get('denoise_step_seconds_bucket{le="0.25"}'), 1);
-  assert.equal(numbers.get('denoise_step_seconds_bucket{le="0.5"}'), 5);
+  assert.equal(numbers.get('denoise_step_seconds_bucket{le="0.25",model="fake-model"}'), 1);
+  assert.equal(numbers.get('denoise_step_seconds_bucket{le="0.5",model="fake-model"}'), 5);
   assert.equal(numbers.get("denoise_batch_occupancy_sum"), 0.875);
-  assert.equal(numbers.get('denoise_batch_occupancy_bucket{le="0.125"}'), 1);
+  assert.equal(numbers.get('denoise_batch_occupancy_bucket{le="0.125",model="fake-model"}'), 1);
   assert.deepEqual(
     [numbers.get("denoise_images_total"), numbers.get("denoise_images_failed_total")],
     [1, 1],
@@ -101,14 +106,29 @@ Deno.test("the engine's state, the model, the adapter and the build are told", a
   const metrics = new Metrics();
   const numbers = async () => parse(await metrics.text());
   assert.equal((await numbers()).get("denoise_engine_up"), 0);
-  metrics.onUp(fakeModel());
-  metrics.onUp(fakeModel({ id: 'other "model"' }));
+  const engine = new FakeEngine({ name: "cats", resident: false });
+  metrics.watchModel(engine);
+  metrics.engine("ready");
+  engine.up({ id: 'other "model"' });
   const up = await numbers();
   assert.equal(up.get("denoise_engine_up"), 1);
   const models = [...up.keys()].filter((name) => name.startsWith("denoise_model_info"));
-  assert.deepEqual(models, [String.raw`denoise_model_info{model="other \"model\"",adapter="fake adapter"}`]);
-  metrics.onDown();
+  assert.deepEqual(models, [
+    String.raw`denoise_model_info{model="cats",id="other \"model\"",adapter="fake adapter"}`,
+  ]);
+  const onDevice = 'denoise_model_on_device{model="cats"}';
+  assert.deepEqual([up.get(onDevice), up.get('denoise_model_loads_total{model="cats",outcome="loaded"}')], [
+    1,
+    1,
+  ]);
+  engine.unload();
+  metrics.evicted("cats");
+  const off = await numbers();
+  assert.deepEqual([off.get(onDevice), off.get('denoise_model_evictions_total{model="cats"}')], [0, 1]);
+  metrics.engine("down");
+  metrics.loadFailed("cats");
   const down = await numbers();
+  assert.equal(down.get('denoise_model_loads_total{model="cats",outcome="failed"}'), 1);
   assert.deepEqual([down.get("denoise_engine_up"), down.get("denoise_engine_downs_total")], [0, 1]);
   assert.equal(down.get(`denoise_build_info{version="${version}",deno="${Deno.version.deno}"}`), 1);
   assert.ok(down.get("process_resident_memory_bytes")! > 1e6);

@@ -8,6 +8,7 @@ import {
   launch,
   metric,
   MODEL,
+  MODELS,
   type Running,
   soon,
   withServer,
@@ -95,7 +96,7 @@ Deno.test("the process may read the model and listen at its address, and nothing
   await inTemporaryDirectory(async (directory) => {
     const probe = join(directory, "probe.js");
     await Deno.writeTextFile(probe, PROBE);
-    const args = serverArguments({ ...defaultSettings, model: MODEL, port: 0 });
+    const args = serverArguments({ ...defaultSettings, models: MODELS, port: 0 });
     const main = args.findIndex((arg) => arg.endsWith("server/main.ts"));
     const { freePorts } = JSON.parse(args[main + 1]);
     args.splice(main, args.length, probe, MODEL, join(directory, "new"), String(freePorts[0]));
@@ -146,7 +147,7 @@ Deno.test("SIGTERM: what waits is refused at once, what is being drawn when its 
 });
 
 Deno.test("a log whose reader stalls holds nobody up", async () => {
-  const settings = { ...defaultSettings, model: MODEL, port: 0 };
+  const settings = { ...defaultSettings, models: MODELS, port: 0 };
   const child = startServer(settings, { stdout: "piped", stderr: "null" });
   const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -227,7 +228,7 @@ Deno.test("SIGHUP serves what is in the directory now; what cannot be read leave
         await Deno.copyFile(join(MODEL, part, name), join(model, part, name));
       }
     }
-    await withServer({ model }, async ({ url, child, logged, log }) => {
+    await withServer({ models: [{ name: "model", path: model }] }, async ({ url, child, logged, log }) => {
       const draw = () => bytes(fetch(`${url}/generate?seed=3&class=1&steps=5&format=json`));
       const first = await draw();
       assert.deepEqual(await draw(), first);
@@ -329,7 +330,11 @@ Deno.test("a failed start is one line with the cause and the remedy, and an exit
         /^error: --token-file: expected a file that can be read .*\n$/,
       ],
       [{ tokenFile: token }, 2, /^error: --token-file: expected letters, .*\n$/],
-      [{ model: join(directory, "none") }, 1, /^error: .*none: no such file or directory; expected .*\n$/],
+      [
+        { models: [{ name: "none", path: join(directory, "none") }] },
+        1,
+        /^error: .*none: no such file or directory; expected .*\n$/,
+      ],
       [{ maxImages: 0 }, 2, /^error: settings: .*maxImages: expected a number from 1 to 4096.*\n$/],
     ];
     const outcomes = await Promise.all(cases.map(([settings]) => launch(settings).ended()));

@@ -17,8 +17,9 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
     const text = out.replace(/\s+/g, " ");
     for (
       const [flag, ...notes] of [
-        ["--model <PATH>", "default: the newest run under runs/, else"],
+        ["--model <[NAME=]PATH>", "may be repeated", "default: the newest run under runs/, else"],
         ["--variant <NAME>", "fp16", "default: the one in full precision"],
+        ["--memory <N>", "in MiB", "default: three quarters of what is free on a software adapter"],
         ["--guide <PATH>", "autoguidance", "default: none"],
         ["--host <ADDRESS>", "default: 127.0.0.1"],
         ["--port <N>", "default: 8000"],
@@ -64,12 +65,13 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
 Deno.test("without flags the settings are the defaults; every flag becomes its setting", () => {
   assert.deepEqual(readServeFlags([]), defaultSettings);
   const args =
-    "--model m --variant fp16 --guide w --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --grace 0 --steps 7 --sampler ddpm " +
+    "--model m --model n=runs/n --memory 900 --variant fp16 --guide w --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --grace 0 --steps 7 --sampler ddpm " +
     "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1 --max-steps 9 --max-work 99 --max-upload 8 " +
     "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1] --precision mixed --tune on " +
     "--jobs j.db --max-jobs 3 --max-job-images 7 --keep-jobs 1.5 --job-storage 2 --webhook-hosts Hooks.example.org,[fd00::1]:90";
   assert.deepEqual(readServeFlags(args.split(" ")), {
-    model: "m",
+    model: [{ name: "m", path: "m" }, { name: "n", path: "runs/n" }],
+    memory: 900,
     variant: "fp16",
     guide: "w",
     host: "::1",
@@ -140,7 +142,7 @@ Deno.test("wrong values are refused with the flag and what is allowed, before an
 });
 
 Deno.test("Deno gets leave to listen on one port, to read the model and the program, to keep chosen kernels, and nothing else", () => {
-  const settings = { ...defaultSettings, model: "runs/a", tokenFile: "/etc/token" };
+  const settings = { ...defaultSettings, models: [{ name: "a", path: "runs/a" }], tokenFile: "/etc/token" };
   const root = fileURLToPath(new URL("../../", import.meta.url));
   const args = serverArguments(settings);
   const main = args.indexOf(`${root}server/main.ts`);
@@ -155,14 +157,15 @@ Deno.test("Deno gets leave to listen on one port, to read the model and the prog
     "--allow-sys=systemMemoryInfo",
     `--config=${root}deno.json`,
   ]);
-  const [guided] = serverArguments({ ...settings, guide: "runs/weak" }).filter((arg) =>
-    arg.startsWith("--allow-read")
-  );
-  assert.ok(guided.startsWith("--allow-read=runs/a,runs/weak,/etc/token,"), guided);
+  const [guided] = serverArguments({
+    ...settings,
+    models: [{ name: "a", path: "runs/a", guide: "runs/weak" }, { name: "b", path: "runs/b" }],
+  }).filter((arg) => arg.startsWith("--allow-read"));
+  assert.ok(guided.startsWith("--allow-read=runs/a,runs/weak,runs/b,/etc/token,"), guided);
   const file = fileURLToPath(
     new URL("../golden/tiny_pipeline/unet/diffusion_pytorch_model.safetensors", import.meta.url),
   );
-  const [read] = serverArguments({ ...settings, model: file }).filter((arg) =>
+  const [read] = serverArguments({ ...settings, models: [{ name: "a", path: file }] }).filter((arg) =>
     arg.startsWith("--allow-read")
   );
   assert.ok(read.startsWith(`--allow-read=${root}tests/golden/tiny_pipeline,`), read);
@@ -187,10 +190,12 @@ Deno.test("Deno gets leave to listen on one port, to read the model and the prog
 
 Deno.test("a path with a comma, which would be leave for two others, is refused", () => {
   for (
-    const paths of [{ model: "runs/a,/" }, { model: "runs/a", guide: "b,c" }, {
-      model: "runs/a",
-      tokenFile: "/,token",
-    }]
+    const paths of [
+      { models: [{ name: "a", path: "runs/a,/" }] },
+      { models: [{ name: "a", path: "runs/a" }, { name: "b", path: "b,c" }] },
+      { models: [{ name: "a", path: "runs/a", guide: "b,c" }] },
+      { models: [{ name: "a", path: "runs/a" }], tokenFile: "/,token" },
+    ]
   ) {
     assert.throws(
       () => serverArguments({ ...defaultSettings, ...paths }),
@@ -199,7 +204,7 @@ Deno.test("a path with a comma, which would be leave for two others, is refused"
   }
   const dawn = { binary: "/a,b/dawn.node", toggles: [] };
   assert.throws(
-    () => serverArguments({ ...defaultSettings, model: "runs/a", dawn }),
+    () => serverArguments({ ...defaultSettings, models: [{ name: "a", path: "runs/a" }], dawn }),
     (error) => error instanceof ConfigError && /^DENO_DIR: .*without a comma/.test(error.message),
   );
 });

@@ -33,6 +33,8 @@ export interface SlotBatchOptions extends GuidableNetwork {
   readonly target?: KernelTarget;
   /** Default float32. The weights must be in the layout for it. */
   readonly precision?: Precision;
+  /** False: refused where slower programs in less memory would fit. Default true. */
+  readonly sparing?: boolean;
 }
 
 /** A step at one batch size. */
@@ -87,7 +89,8 @@ export class SlotBatch {
   static async build(gpu: Gpu, options: SlotBatchOptions): Promise<SlotBatch> {
     const { config, target = kernelTarget(gpu) } = options;
     checkOutChannels(config);
-    return await fitMemory(target, (target) => SlotBatch.#build(gpu, { ...options, target }));
+    const build = (target: KernelTarget) => SlotBatch.#build(gpu, { ...options, target });
+    return options.sparing === false ? await build(target) : await fitMemory(target, build);
   }
 
   static async #build(gpu: Gpu, options: SlotBatchOptions & { target: KernelTarget }): Promise<SlotBatch> {

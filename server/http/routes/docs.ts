@@ -15,6 +15,7 @@ import type { ServedModel } from "../../engine/engine.ts";
 import { version } from "../../metrics.ts";
 import type { App, AppEnv } from "../request.ts";
 import { isAuthorized, requiresToken } from "../authentication.ts";
+import { modelNames } from "../served.ts";
 
 /** The part of an OpenAPI document that the page shows. */
 interface ApiDocument {
@@ -75,14 +76,16 @@ export function docsRoutes(app: App, context: ServerContext): void {
     security: [],
     responses: { 200: jsonAnswer("OpenAPI 3.1", z.looseObject({})) },
   });
-  const made = new Map<boolean, { readonly model: unknown; readonly document: ApiDocument }>();
+  const made = new Map<boolean, { readonly models: readonly unknown[]; readonly document: ApiDocument }>();
   const document = (c: Context<AppEnv>) => {
     const known = isAuthorized(c.req.header("Authorization"), context);
-    const model = known ? context.engine.model : undefined;
+    const models = known ? context.device.models.flatMap(({ model }) => model ?? []) : [];
     // Cached per model: it takes longer than a health check may.
     let last = made.get(known);
-    if (last?.model !== model || !last) {
-      last = { model, document: describe(app, requiresToken(context), model) };
+    if (
+      !last || last.models.length !== models.length || models.some((model, i) => model !== last?.models[i])
+    ) {
+      last = { models, document: describe(app, context, models) };
       made.set(known, last);
     }
     return last.document;
@@ -100,8 +103,9 @@ export function docsRoutes(app: App, context: ServerContext): void {
   app.get("/docs/style.css", (c) => c.body(STYLE, 200, { "Content-Type": "text/css; charset=utf-8" }));
 }
 
-/** The OpenAPI document, including the served model's classes. */
-function describe(app: App, secured: boolean, model: ServedModel | undefined): ApiDocument {
+/** The OpenAPI document, including names and classes of the models that may be told of. */
+function describe(app: App, context: ServerContext, models: readonly ServedModel[]): ApiDocument {
+  const secured = requiresToken(context);
   const document = app.getOpenAPI31Document({
     openapi: "3.1.0",
     info: {
@@ -118,11 +122,14 @@ function describe(app: App, secured: boolean, model: ServedModel | undefined): A
     const description = "The server's token, or an API key of its operator's.";
     document.components.securitySchemes = { token: { type: "http", scheme: "bearer", description } };
   }
-  if (!model) return document;
+  if (models.length === 0) return document;
   for (const { get } of Object.values(document.paths)) {
     for (const { name, schema } of get?.parameters ?? []) {
-      if (name === "class") schema.enum = allowedClasses(model);
-      if (name === "steps") schema.maximum = mostSteps(model.schedule, schema.maximum);
+      if (name === "model") schema.enum = modelNames(context);
+      if (name === "class") schema.enum = [...new Set(models.flatMap(allowedClasses))];
+      if (name === "steps") {
+        schema.maximum = Math.max(...models.map(({ schedule }) => mostSteps(schedule, schema.maximum)));
+      }
     }
   }
   return document;

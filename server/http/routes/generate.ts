@@ -13,12 +13,13 @@ import { settingsFor } from "../authentication.ts";
 import type { ServerContext } from "../context.ts";
 import { encodeEach, encodePicture, type PictureParts } from "../encode.ts";
 import { animationSteps } from "../moments.ts";
-import { checkPictureSize, planQuery, servedModel } from "../plan.ts";
+import { checkPictureSize, planQuery } from "../plan.ts";
 import type { Pixels, ServedModel } from "../../engine/engine.ts";
 import type { JobResult } from "../../queue/job.ts";
 import { workOf } from "../../queue/ticket.ts";
 import { patientBody } from "../patient_body.ts";
 import { type App, askerOf, generateParameters, readQuery } from "../request.ts";
+import { chooseModel } from "../served.ts";
 
 const imagesSchema = z.object({
   model: z.string(),
@@ -70,7 +71,7 @@ export function generateRoute(app: App, context: ServerContext): void {
     const query = readQuery(c, parameters);
     const format = query.format ?? acceptedFormat(c.req.header("Accept"));
     const { scale = 1 } = query;
-    const model = servedModel(context);
+    const { engine, model } = chooseModel(c, context, query.model);
     const draw = planQuery(query, model, settingsFor(c, context.settings));
     const animation = format === "gif" ? animationSteps(draw.evaluations) : undefined;
     checkPictureSize(
@@ -93,6 +94,7 @@ export function generateRoute(app: App, context: ServerContext): void {
     const frames: Pixels[][] = [];
     const result = await context.runner.run({
       ...askerOf(c),
+      model: engine.name,
       draw,
       frames: animation,
       onProgress(progress) {
@@ -101,7 +103,7 @@ export function generateRoute(app: App, context: ServerContext): void {
         (frames[at] ??= [])[progress.index] = progress.pixels;
       },
     });
-    context.metrics.drawn(result.waited, workOf(draw), c.var.key?.name);
+    context.metrics.drawn(engine.name, result.waited, workOf(draw), c.var.key?.name);
 
     const start = performance.now();
     const asker = askerOf(c);

@@ -1,5 +1,5 @@
 /**
- * `GET /classes` and `GET /models`: classes and facts of the served model.
+ * `GET /classes` and `GET /models`: classes and facts of the served models.
  *
  * @module
  */
@@ -10,17 +10,21 @@ import { chooseSampler, defaultSteps } from "../../../lib/sampling/request.ts";
 import { hasNullClass } from "../../../lib/sampling/class_choice.ts";
 import { jsonAnswer, problems } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
-import { servedModel } from "../plan.ts";
-import type { ServedModel } from "../../engine/engine.ts";
-import type { ServerSettings } from "../../settings.ts";
-import type { App } from "../request.ts";
+import type { Engine, ServedModel } from "../../engine/engine.ts";
+import { type App, modelParameter, readQuery } from "../request.ts";
+import { servedModel } from "../served.ts";
 
 const classesSchema = z.object({
   classes: z.array(z.object({ index: z.int(), name: z.string() })),
 }).openapi("Classes");
 
 const modelSchema = z.object({
-  id: z.string(),
+  id: z.string().openapi({ description: "Its name and, if known, the training step." }),
+  name: z.string().openapi({ description: "What `model` chooses it by." }),
+  default: z.boolean().openapi({ description: "Requests that choose none get it." }),
+  on_device: z.boolean().openapi({
+    description: "It is in the device's memory; the first request for another waits until it is loaded.",
+  }),
   step: z.int().optional().openapi({ description: "Training step of the checkpoint." }),
   parameters: z.int(),
   digest: z.string().openapi({ description: "SHA-256 of the weights; pictures have its beginning." }),
@@ -50,11 +54,15 @@ const modelSchema = z.object({
   loaded: z.iso.datetime(),
 }).openapi("Model");
 
+/** A model as JSON. */
+export type ModelDescription = z.output<typeof modelSchema>;
+
 /** Serializes a model for responses, without its path. */
 export function describeModel(
+  engine: Engine,
   model: ServedModel,
-  settings: Pick<ServerSettings, "steps">,
-): z.output<typeof modelSchema> {
+  { device, settings }: Pick<ServerContext, "device" | "settings">,
+): ModelDescription {
   const {
     id,
     step,
@@ -72,6 +80,9 @@ export function describeModel(
   } = model;
   return {
     id,
+    name: engine.name,
+    default: engine === device.models[0],
+    on_device: engine.ready,
     ...(step === undefined ? {} : { step }),
     parameters,
     digest,
@@ -95,30 +106,41 @@ export function describeModel(
   };
 }
 
-/** `{ model }`, the response to a reload. */
-export const servedSchema = z.object({ model: modelSchema });
+/** The response to a reload. */
+export const servedSchema = z.object({ model: modelSchema, models: z.array(modelSchema) });
+
+const classesParameters = z.strictObject({ model: modelParameter() });
 
 /** Adds the routes. */
 export function modelRoutes(app: App, context: ServerContext): void {
   app.openAPIRegistry.registerPath({
     method: "get",
     path: "/classes",
-    summary: "Classes of the served model",
-    responses: { 200: jsonAnswer("Class names by index", classesSchema), ...problems(401, 503) },
+    summary: "Classes of a model",
+    request: { query: classesParameters },
+    responses: { 200: jsonAnswer("Class names by index", classesSchema), ...problems(400, 401, 503) },
   });
   app.get("/classes", (c) => {
-    const { classes } = servedModel(context);
+    const { model } = readQuery(c, classesParameters);
+    const { model: { classes } } = servedModel(context, model);
     return c.json({ classes: classes.map((name, index) => ({ index, name })) });
   });
 
   app.openAPIRegistry.registerPath({
     method: "get",
     path: "/models",
-    summary: "The served model",
+    summary: "The served models",
+    description: "Those that can be read, the default first.",
     responses: {
-      200: jsonAnswer("One model", z.object({ models: z.array(modelSchema) })),
+      200: jsonAnswer("The models", z.object({ models: z.array(modelSchema) })),
       ...problems(401, 503),
     },
   });
-  app.get("/models", (c) => c.json({ models: [describeModel(servedModel(context), context.settings)] }));
+  app.get("/models", (c) => {
+    servedModel(context); // 503 where the engine is down
+    const known = context.device.models.flatMap((engine) => {
+      return engine.model ? [describeModel(engine, engine.model, context)] : [];
+    });
+    return c.json({ models: known });
+  });
 }

@@ -14,7 +14,7 @@ import { askForToken, knownToken } from "./token.js";
 /**
  * A request, with the names of the server's parameters.
  * @typedef {{
- *   class: string, count: number, steps: number, sampler: string, seed: number, guidance?: number,
+ *   model?: string, class: string, count: number, steps: number, sampler: string, seed: number, guidance?: number,
  *   negative_class?: string, guidance_rescale?: number, guidance_interval?: string,
  *   spacing?: string, eta?: number, variance?: string, churn?: number,
  *   edit?: import("./editor.js").Edit,
@@ -1194,16 +1194,19 @@ let canGuide = true;
 let lastSampler = "";
 /** Samplers that can repeat their steps. @type {readonly string[]} */
 let repeating = [];
+/** Steps by sampler. @type {Readonly<Record<string, number>>} */
+let usualSteps = {};
+let largestSeed = Number.MAX_SAFE_INTEGER;
 /** Samplers that take a setting. @type {Offer["takes"]} */
 let takes = { eta: [], variance: [], churn: [] };
 
 /**
- * Fills in what the server offers.
+ * Fills in what a model offers; may be called again for another. Settings that suit both stay.
  * @param {Offer} offer
+ * @param {boolean} first it is the first model
  */
-export function fillForm({ classes, guided, size, samplers, limits, defaults, ...offer }) {
+export function fillForm({ classes, guided, size, samplers, limits, defaults, ...offer }, first) {
   ({ repeating, takes } = offer);
-  prepareEditor(size, limits.resamplings);
   const words = [
     ...classes,
     ...(classes.length > 0 ? [ANY_CLASS] : []),
@@ -1229,33 +1232,41 @@ export function fillForm({ classes, guided, size, samplers, limits, defaults, ..
   negative.replaceChildren(...[...(guided ? [NO_CLASS] : []), ...classes].map((name) => {
     return element("option", { value: name, textContent: className(name) });
   }));
-  sampler.replaceChildren(...samplers.map((name) => element("option", { textContent: name })));
+  const chosenSteps = !first && steps.valueAsNumber !== usualSteps[sampler.value];
+  usualSteps = defaults.steps;
+  if (first) {
+    sampler.replaceChildren(...samplers.map((name) => element("option", { textContent: name })));
+  }
   sampler.value = defaults.sampler;
   for (const [select, names] of [[spacing, offer.spacings], [variance, offer.variances]]) {
     const usual = element("option", { value: "", textContent: "usual" });
     select.replaceChildren(usual, ...names.map((name) => element("option", { textContent: name })));
   }
   count.max = limits.images;
-  count.value = Math.min(4, limits.images);
   steps.max = limits.steps;
-  steps.value = defaults.steps[sampler.value];
+  if (!chosenSteps) steps.value = usualSteps[sampler.value];
   lastSampler = sampler.value;
-  sampler.addEventListener("change", () => {
-    // A number that somebody chose stays.
-    if (steps.valueAsNumber === defaults.steps[lastSampler]) steps.value = defaults.steps[sampler.value];
-    lastSampler = sampler.value;
-    spacing.value = ""; // that of another sampler may not suit this one
-  });
   guidance.max = limits.guidance;
-  guidance.value = defaults.guidance ?? 2;
-  const largestSeed = Number.MAX_SAFE_INTEGER - limits.images;
-  form.addEventListener("input", () => {
-    const tooLarge = Number(seed.value) > largestSeed;
-    seed.setCustomValidity(tooLarge ? \`A seed is a whole number from 0 to \${largestSeed}.\` : "");
-    check();
-  });
+  if (first) {
+    count.value = Math.min(4, limits.images);
+    guidance.value = defaults.guidance ?? 2;
+  }
+  largestSeed = Number.MAX_SAFE_INTEGER - limits.images;
+  prepareEditor(size, limits.resamplings);
   check();
 }
+
+sampler.addEventListener("change", () => {
+  // A number that somebody chose stays.
+  if (steps.valueAsNumber === usualSteps[lastSampler]) steps.value = usualSteps[sampler.value];
+  lastSampler = sampler.value;
+  spacing.value = ""; // that of another sampler may not suit this one
+});
+form.addEventListener("input", () => {
+  const tooLarge = Number(seed.value) > largestSeed;
+  seed.setCustomValidity(tooLarge ? \`A seed is a whole number from 0 to \${largestSeed}.\` : "");
+  check();
+});
 
 /**
  * Settings of the form, for one class or several; an empty seed becomes a random one.
@@ -1709,6 +1720,10 @@ function end(transaction) {
 
     <main>
       <form id="wish" class="wish" aria-label="Settings">
+        <p class="field" id="models" hidden>
+          <label for="model">Model</label>
+          <select id="model"></select>
+        </p>
         <fieldset class="classes" id="classes">
           <legend>Class</legend>
           <p class="hint">Loading …</p>
@@ -2030,9 +2045,9 @@ import { byId, element } from "./dom.js";
 import { draw } from "./draw.js";
 import { Drawing } from "./drawing.js";
 import { fillForm, readForm, writeForm } from "./form.js";
-import { onDropElsewhere } from "./editor.js";
+import { onDropElsewhere, writeEdit } from "./editor.js";
 import { deleteKept, fitGallery, keep, prepareGallery } from "./gallery.js";
-import { readOffer } from "./offer.js";
+import { readOffers } from "./offer.js";
 import { noise } from "./picture.js";
 import { prepareReopening, reopenPicture, takeDropped } from "./reopen.js";
 import { className, troubleText } from "./words.js";
@@ -2046,9 +2061,12 @@ const KEPT = 20;
 const form = byId("wish");
 const stage = byId("pictures");
 const trouble = byId("trouble");
+const chooser = byId("model");
 const starters = [byId("draw"), byId("draw-rows")];
 
-/** The server's offer. @type {Offer} */
+/** The server's offers, of each model one. @type {Offer[]} */
+let offers = [];
+/** That of the model that is chosen. @type {Offer} */
 let offer;
 /** Newest first. @type {Drawing[]} */
 let drawings = [];
@@ -2097,7 +2115,11 @@ async function work(task, again) {
  * @param {AbortController} stop
  */
 async function begin(perClass, stop) {
-  const wishes = await readForm(perClass ? offer.classes : undefined);
+  const model = offers.length > 1 ? { model: offer.name } : {};
+  const wishes = (await readForm(perClass ? offer.classes : undefined)).map((wish) => ({
+    ...wish,
+    ...model,
+  }));
   if (stop.signal.aborted) return;
   const [{ count, class: name }] = wishes;
   const title = \`\${count} × \${perClass ? "every class" : className(name)}\`;
@@ -2172,26 +2194,46 @@ function fit() {
 async function drawAgain(picture, perClass) {
   running?.abort(CANCELLED);
   await ended;
+  const named = offers.find(({ name }) => name === picture.wish.model);
+  await choose(named ?? offers.find(({ model }) => model.digest === picture.digest) ?? offer);
   await writeForm(picture.wish);
   start(perClass);
 }
 
 /** @param {Picture} picture */
 function showDetails(picture) {
-  openDetails(picture, { foreign: picture.digest !== "" && picture.digest !== offer?.model.digest });
+  const isServed = offers.some(({ model }) => model.digest === picture.digest);
+  openDetails(picture, { foreign: picture.digest !== "" && !isServed });
+}
+
+/**
+ * Draws with another model from now on.
+ * @param {Offer} chosen
+ */
+async function choose(chosen) {
+  if (chosen === offer) return;
+  const before = offer;
+  offer = chosen;
+  chooser.value = chosen.name;
+  fillForm(chosen, before === undefined);
+  prepareReopening(offers, chosen, choose);
+  byId("facts").textContent = chosen.facts;
+  const { width, height } = before?.size ?? chosen.size;
+  // It was cropped to the size of the other's pictures.
+  if (width !== chosen.size.width || height !== chosen.size.height) await writeEdit(undefined);
 }
 
 /** Loads model and settings, and enables the form. */
 async function load() {
   trouble.hidden = true;
   try {
-    offer = await readOffer();
+    offers = await readOffers();
   } catch (error) {
     return sayTrouble(error, load);
   }
-  fillForm(offer);
-  prepareReopening(offer);
-  byId("facts").textContent = offer.facts;
+  chooser.replaceChildren(...offers.map(({ name }) => element("option", { textContent: name })));
+  byId("models").hidden = offers.length < 2;
+  await choose(offers[0]);
   for (const button of starters) button.disabled = false;
 }
 
@@ -2200,6 +2242,7 @@ form.addEventListener("submit", (/** @type {Event} */ event) => {
   start(false);
 });
 byId("draw-rows").addEventListener("click", () => start(true));
+chooser.addEventListener("change", () => choose(offers[chooser.selectedIndex]));
 prepareDetails({
   again: (picture) => drawAgain(picture, false),
   againRows: (picture) => drawAgain(picture, true),
@@ -2283,6 +2326,7 @@ import { getJson } from "./api.js";
 
 /**
  * @typedef {object} Offer
+ * @property {string} name of the model, by which requests choose it
  * @property {{ id: string, digest: string, precision: string }} model
  * @property {{ id: string, digest: string }} [guide] the model that guides it
  * @property {string[]} classes
@@ -2300,17 +2344,28 @@ import { getJson } from "./api.js";
 
 /**
  * Asks for all of it.
- * @returns {Promise<Offer>}
+ * @returns {Promise<Offer[]>} one for each model, the default first
  * @throws {import("./api.js").ServerError}
  */
-export async function readOffer() {
-  const [{ limits, defaults, ...offered }, { models: [model] }, own] = await Promise.all([
+export async function readOffers() {
+  const [settings, { models }, own] = await Promise.all([
     getJson("page/settings.json"),
     getJson("models"),
     getJson("limits"),
   ]);
+  return models.map((/** @type {any} */ model) => offerOf(model, settings, own));
+}
+
+/**
+ * @param {any} model
+ * @param {any} settings of the server
+ * @param {any} own limits of this client
+ * @returns {Offer}
+ */
+function offerOf(model, { limits, defaults, ...offered }, own) {
   const {
     id,
+    name,
     digest,
     guide,
     classes,
@@ -2324,11 +2379,12 @@ export async function readOffer() {
     precision,
   } = model;
   const most = Math.min(own.steps, timesteps);
-  const steps = Object.entries(model.default_steps).map(([name, usual]) => {
-    return [name, Math.min(usual, most)];
+  const steps = Object.entries(model.default_steps).map(([sampler, usual]) => {
+    return [sampler, Math.min(usual, most)];
   });
   return {
     ...offered,
+    name,
     model: { id, digest, precision },
     guide: guide === undefined ? undefined : { id: guide, digest: model.guide_digest },
     classes,
@@ -3494,16 +3550,24 @@ const panel = byId("reopened");
 const button = byId("reopen");
 const file = byId("reopen-file");
 
-/** The server's offer, once it is known. @type {Offer | undefined} */
+/** The server's offers, once they are known. @type {readonly Offer[]} */
+let offers = [];
+/** That of the model that is chosen. @type {Offer | undefined} */
 let offer;
+/** Chooses a model. @type {(chosen: Offer) => Promise<void>} */
+let choose = () => Promise.resolve();
 /** The file that was opened last. @type {File | undefined} */
 let last;
 /** What is said of it, once the form has been changed since. */
 let filled = "";
 
-/** @param {Offer} ofServer */
-export function prepareReopening(ofServer) {
-  offer = ofServer;
+/**
+ * @param {readonly Offer[]} all
+ * @param {Offer} chosen
+ * @param {typeof choose} chooseOther called for a picture of another model
+ */
+export function prepareReopening(all, chosen, chooseOther) {
+  [offers, offer, choose] = [all, chosen, chooseOther];
   button.disabled = false;
 }
 
@@ -3545,7 +3609,12 @@ export async function reopenPicture({ source, wish }) {
  * @throws {PngError}
  */
 async function read(given) {
-  return offer && readDrawn(await readPng(given), offer);
+  const png = await readPng(given);
+  const digest = png.text.get("model_digest");
+  const drawnBy = offers.find(({ model }) => digest !== undefined && model.digest.startsWith(digest));
+  const drawn = offer && readDrawn(png, drawnBy ?? offer);
+  if (drawn && drawnBy) await choose(drawnBy);
+  return drawn;
 }
 
 /** @param {File} chosen */
@@ -3778,7 +3847,7 @@ export function duration(milliseconds) {
  * @param {Wish} wish
  */
 export function settingsText({ steps, sampler, ...wish }) {
-  const parts = [plural(steps, "step"), sampler];
+  const parts = [...(wish.model === undefined ? [] : [wish.model]), plural(steps, "step"), sampler];
   if (wish.guidance !== undefined) parts.push(\`guidance \${wish.guidance}\`);
   if (wish.negative_class !== undefined) parts.push(\`away from \${wish.negative_class}\`);
   if (wish.guidance_rescale !== undefined) parts.push(\`rescaled \${wish.guidance_rescale}\`);

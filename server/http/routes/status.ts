@@ -7,7 +7,7 @@ import { z } from "@hono/zod-openapi";
 import { jsonAnswer, problems, textAnswer } from "../answers.ts";
 import { requireAdmin } from "../authentication.ts";
 import type { ServerContext } from "../context.ts";
-import { servedModel } from "../plan.ts";
+import { servedModel } from "../served.ts";
 import { ProblemError } from "../problem.ts";
 import type { App } from "../request.ts";
 
@@ -44,7 +44,7 @@ export function healthRoutes(app: App, context: ServerContext): void {
         headers: { "Retry-After": "1" },
       });
     }
-    return c.json({ status: "ready", model: servedModel(context).id }, 200, headers);
+    return c.json({ status: "ready", model: servedModel(context).model.id }, 200, headers);
   });
 }
 

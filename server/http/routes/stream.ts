@@ -13,10 +13,11 @@ import { encodePicture } from "../encode.ts";
 import { eventText } from "../event_stream.ts";
 import { type JobEvent, type RenderContext, streamJob } from "../job_stream.ts";
 import { previewSteps } from "../moments.ts";
-import { checkPictureSize, planQuery, servedModel } from "../plan.ts";
+import { checkPictureSize, planQuery } from "../plan.ts";
 import type { Pixels } from "../../engine/engine.ts";
 import { problemBody } from "../problem.ts";
 import { type App, instanceOf, readQuery, streamParameters } from "../request.ts";
+import { chooseModel } from "../served.ts";
 import { STREAM_HEADERS } from "../stream_answer.ts";
 
 /** Adds the route. */
@@ -41,14 +42,14 @@ export function streamRoute(app: App, context: ServerContext, clock?: Clock): vo
 
   app.get("/generate/stream", async (c) => {
     const { every, scale = 1, ...query } = readQuery(c, parameters);
-    const model = servedModel(context);
-    const draw = planQuery(query, model, settingsFor(c, context.settings));
-    checkPictureSize(model, 1, scale);
+    const served = chooseModel(c, context, query.model);
+    const draw = planQuery(query, served.model, settingsFor(c, context.settings));
+    checkPictureSize(served.model, 1, scale);
     if (c.req.method === "HEAD") return c.body(null, 200, STREAM_HEADERS);
 
     return await streamJob(c, context, {
       draw,
-      model,
+      served,
       frames: previewSteps(draw.evaluations, every === undefined ? undefined : { every }),
       types: ["queued", "started", "frame", "image", "done"],
       previews: "newest",

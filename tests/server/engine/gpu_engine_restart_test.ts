@@ -24,7 +24,12 @@ Deno.test("a first start that fails rejects with the worker's error, and nothing
   ];
   for (const [fault, type, message] of faults) {
     const [clock, worker] = [new FakeClock(), new FakeGpuWorker()];
-    const starting = GpuEngine.start({ path: "/models/one", rows: 1, clock, startWorker: () => worker });
+    const starting = GpuEngine.start({
+      models: [{ name: "one", path: "/models/one" }],
+      rows: 1,
+      clock,
+      startWorker: () => worker,
+    });
     fault(worker);
     await assert.rejects(starting, (error: Error) => {
       assert.match(error.message, message);
@@ -36,7 +41,7 @@ Deno.test("a first start that fails rejects with the worker's error, and nothing
 });
 
 Deno.test("a worker with nothing but parked images is not waited for", async () => {
-  const { engine, workers, clock } = await startEngine();
+  const { device, engine, workers, clock } = await startEngine();
   engine.add(imageJob(1));
   engine.park(1);
   clock.advance(1e6);
@@ -44,7 +49,7 @@ Deno.test("a worker with nothing but parked images is not waited for", async () 
   engine.resume(1);
   clock.advance(60_000);
   assert.equal(workers[0].terminated, true, "it has taken no step");
-  await engine.close();
+  await device.close();
 });
 
 const ends: [string, (worker: FakeGpuWorker) => unknown, string][] = [
@@ -81,14 +86,14 @@ for (const [what, end, message] of ends) {
     assert.deepEqual(heard[1], ["up", "/models/fake-model"]);
     assert.ok(engine.model);
     engine.add(imageJob(3));
-    assert.deepEqual(workers[1].take().at(-1), { type: "add", image: imageJob(3) });
+    assert.deepEqual(workers[1].take().at(-1), { type: "add", model: "one", image: imageJob(3) });
     engine.remove(2);
     assert.deepEqual(workers[1].take(), []);
   });
 }
 
 Deno.test("pauses between starts double up to half a minute, and begin anew after a minute of health", async () => {
-  const { engine, workers, clock, heard } = await startEngine();
+  const { device, workers, clock, heard } = await startEngine();
   const pause = (): number => {
     const started = workers.length;
     let waited = 0;
@@ -121,35 +126,35 @@ Deno.test("pauses between starts double up to half a minute, and begin anew afte
   last().fatal(new DeviceError("much later"));
   assert.deepEqual(heard.at(-1), ["down", "DeviceError: much later", 4]);
   assert.equal(pause(), 500);
-  await engine.close();
+  await device.close();
 });
 
 Deno.test("closing ends the worker at once, and no other is started", async () => {
-  const { engine, workers, clock, heard } = await startEngine();
+  const { device, engine, workers, clock, heard } = await startEngine();
   engine.add(imageJob(1));
   const reloading = engine.reload();
-  await engine.close();
+  await device.close();
   assert.ok(workers[0].terminated);
   await assert.rejects(reloading, /closed/);
   assert.deepEqual([engine.model, heard, clock.pending], [undefined, [], 0]);
 
   const down = await startEngine();
   down.workers[0].crash("gone");
-  await down.engine.close();
+  await down.device.close();
   assert.equal(down.clock.pending, 0);
-  await engine.close();
+  await device.close();
 });
 
 Deno.test("a listener may close the engine from within", async () => {
-  const { engine, workers: [worker] } = await startEngine();
-  engine.listen({ onImage: () => void engine.close() });
+  const { device, engine, workers: [worker] } = await startEngine();
+  engine.listen({ onImage: () => void device.close() });
   engine.add(imageJob(1));
   worker.report(turnReport({ images: [pictureReport(1, 4)] }));
   assert.ok(worker.terminated);
 });
 
 Deno.test("a worker that takes no step while there are images is as good as crashed, and one that does is not", async () => {
-  const { engine, workers, clock, heard } = await startEngine();
+  const { device, engine, workers, clock, heard } = await startEngine();
   clock.advance(3_600_000); // with nothing to do
   engine.add(imageJob(1));
   for (let i = 0; i < 5; i++) {
@@ -163,12 +168,12 @@ Deno.test("a worker that takes no step while there are images is as good as cras
   clock.advance(500);
   workers[1].ready();
   assert.ok(engine.model);
-  await engine.close();
+  await device.close();
   assert.equal(clock.pending, 0);
 });
 
 Deno.test("where turns are long, more time is given for one", async () => {
-  const { engine, workers: [worker], clock } = await startEngine();
+  const { device, engine, workers: [worker], clock } = await startEngine();
   engine.add(imageJob(1));
   worker.report(turnReport({ turn: { steps: 1, seconds: 9, rows: 1, programRows: 1, images: [1] } }));
   worker.report(turnReport());
@@ -176,11 +181,11 @@ Deno.test("where turns are long, more time is given for one", async () => {
   assert.ok(engine.model);
   clock.advance(1);
   assert.equal(engine.model, undefined);
-  await engine.close();
+  await device.close();
 });
 
 Deno.test("images that are given up one after the other, because none gets on, do not hide a worker that hangs", async () => {
-  const { engine, workers: [worker], clock } = await startEngine();
+  const { device, engine, workers: [worker], clock } = await startEngine();
   for (let id = 1; id <= 6; id++) {
     engine.add(imageJob(id));
     clock.advance(9999);
@@ -192,12 +197,17 @@ Deno.test("images that are given up one after the other, because none gets on, d
   clock.advance(6);
   assert.equal(engine.model, undefined);
   assert.ok(worker.terminated);
-  await engine.close();
+  await device.close();
 });
 
 Deno.test("a start and a reload may take ten minutes, and no longer", async () => {
   const [clock, worker] = [new FakeClock(), new FakeGpuWorker()];
-  const starting = GpuEngine.start({ path: "/models/one", rows: 1, clock, startWorker: () => worker });
+  const starting = GpuEngine.start({
+    models: [{ name: "one", path: "/models/one" }],
+    rows: 1,
+    clock,
+    startWorker: () => worker,
+  });
   clock.advance(599_999);
   assert.ok(!worker.terminated);
   clock.advance(1);
@@ -212,5 +222,5 @@ Deno.test("a start and a reload may take ten minutes, and no longer", async () =
   bench.clock.advance(1);
   await assert.rejects(reloading, /has not loaded the model/);
   assert.deepEqual(bench.heard.at(-1)?.[0], "down");
-  await bench.engine.close();
+  await bench.device.close();
 });

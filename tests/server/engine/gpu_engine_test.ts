@@ -30,7 +30,10 @@ Deno.test("a turn is told in order, then the worker may proceed, knowing what fo
     onFrame: (id) => id === 3 && engine.remove(3),
   });
   for (const id of [1, 2, 3, 4]) engine.add(imageJob(id));
-  assert.deepEqual(worker.take(), [1, 2, 3, 4].map((id) => ({ type: "add", image: imageJob(id) })));
+  assert.deepEqual(
+    worker.take(),
+    [1, 2, 3, 4].map((id) => ({ type: "add", model: "one", image: imageJob(id) })),
+  );
   worker.report(turnReport({
     frames: [pictureReport(3, 1), pictureReport(2, 1)],
     images: [pictureReport(1, 4)],
@@ -46,7 +49,7 @@ Deno.test("a turn is told in order, then the worker may proceed, knowing what fo
   ]);
   assert.deepEqual(worker.take(), [
     { type: "remove", id: 3 },
-    { type: "add", image: imageJob(11) },
+    { type: "add", model: "one", image: imageJob(11) },
     { type: "proceed" },
   ]);
 });
@@ -105,11 +108,20 @@ Deno.test("a reload: images added before it is known are for the old model, thos
   const { engine, workers: [worker], heard } = await startEngine();
   const old = engine.model;
   const reloading = engine.reload("/models/two");
-  assert.deepEqual(worker.take(), [{ type: "load", request: 1, path: "/models/two" }]);
+  assert.deepEqual(worker.take(), [{
+    type: "load",
+    request: 1,
+    model: { name: "one", path: "/models/two" },
+  }]);
   assert.equal(engine.model, old);
   engine.add(imageJob(1));
   engine.listen({ onUp: () => engine.add(imageJob(2)) });
-  worker.report({ type: "loaded", request: 1, model: modelRecord(fakeModel({ path: "/models/two" })) });
+  worker.report({
+    type: "loaded",
+    request: 1,
+    bytes: 100,
+    model: modelRecord(fakeModel({ path: "/models/two" })),
+  });
   assert.deepEqual(worker.take().map((command) => command.type === "add" ? command.image.id : command.type), [
     1,
     "swap",
@@ -120,7 +132,11 @@ Deno.test("a reload: images added before it is known are for the old model, thos
   assert.equal(engine.model!.path, "/models/two");
   // Without a path it is the directory served now, also after a new start.
   engine.reload().catch(() => {});
-  assert.deepEqual(worker.take(), [{ type: "load", request: 2, path: "/models/two" }]);
+  assert.deepEqual(worker.take(), [{
+    type: "load",
+    request: 2,
+    model: { name: "one", path: "/models/two" },
+  }]);
 });
 
 Deno.test("a worker is told of variant, guide, precision and tuning, each that is started anew, too, and tells how far it is", async () => {
@@ -128,7 +144,8 @@ Deno.test("a worker is told of variant, guide, precision and tuning, each that i
   const clock = new FakeClock();
   const told: unknown[] = [];
   const starting = GpuEngine.start({
-    ...{ path: "/models/one", variant: "fp16", guide: "/models/weak", rows: 6 },
+    models: [{ name: "one", path: "/models/one", guide: "/models/weak" }],
+    ...{ variant: "fp16", rows: 6, memory: 2 ** 20 },
     ...{ clock, precision: "mixed", tune: "on" },
     startWorker() {
       workers.push(new FakeGpuWorker());
@@ -139,16 +156,17 @@ Deno.test("a worker is told of variant, guide, precision and tuning, each that i
   const progress = { adapter: "toy", done: 3, total: 14 };
   workers[0].report({ type: "tuning", progress });
   workers[0].ready();
-  const engine = await starting;
+  const device = await starting;
   assert.deepEqual(told, [progress]);
   workers[0].crash("gone");
   clock.advance(500);
   for (const worker of workers) {
-    const told = { variant: "fp16", guide: "/models/weak", precision: "mixed", tune: "on" };
+    const model = { name: "one", path: "/models/one", guide: "/models/weak" };
+    const told = { model, variant: "fp16", memory: 2 ** 20, precision: "mixed", tune: "on" };
     assert.deepEqual(worker.take(), [{ ...START_COMMAND, ...told }]);
   }
   assert.equal(workers.length, 2);
-  await engine.close();
+  await device.close();
 });
 
 Deno.test("a reload that fails leaves the old model, and the old path for a new start", async () => {
@@ -169,9 +187,9 @@ Deno.test("answers to several reloads find who asked", async () => {
   const { engine, workers: [worker] } = await startEngine();
   const reloads = ["a", "b", "c"].map((name) => engine.reload(name));
   const model = (path: string) => modelRecord(fakeModel({ path }));
-  worker.report({ type: "loaded", request: 2, model: model("b") });
+  worker.report({ type: "loaded", request: 2, bytes: 1, model: model("b") });
   worker.report({ type: "loadFailed", request: 1, error: errorRecord(new CheckpointError("a: empty")) });
-  worker.report({ type: "loaded", request: 3, model: model("c") });
+  worker.report({ type: "loaded", request: 3, bytes: 1, model: model("c") });
   const ends = await Promise.allSettled(reloads);
   assert.deepEqual(ends.map((end) => end.status === "fulfilled" ? end.value.path : end.reason.message), [
     "a: empty",

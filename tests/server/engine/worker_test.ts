@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { DDPM } from "../../../lib/sampling/ddpm.ts";
 import { type GenerateOptions, planDraw } from "../../../lib/sampling/request.ts";
 import { CheckpointError } from "../../../lib/errors.ts";
-import type { ImageJob, Pixels } from "../../../server/engine/engine.ts";
+import type { Engine, ImageJob, Pixels } from "../../../server/engine/engine.ts";
+import type { ModelSettings } from "../../../server/settings.ts";
 import { GpuEngine, type GpuEngineOptions } from "../../../server/engine/gpu_engine.ts";
 import type { JobResult } from "../../../server/queue/job.ts";
 import { Scheduler } from "../../../server/queue/scheduler.ts";
@@ -23,7 +24,11 @@ class Bench {
   readonly #events: [event: string, resolve: () => void][] = [];
   #lastId = 0;
 
-  private constructor(readonly engine: GpuEngine) {
+  readonly engine: Engine;
+
+  private constructor(readonly device: GpuEngine) {
+    const [engine] = device.models;
+    this.engine = engine;
     engine.listen({
       onTurn: () => this.#heard("turn"),
       onFrame: (id, step, pixels) => this.frames.push({ id, step, pixels }),
@@ -38,14 +43,15 @@ class Bench {
   }
 
   static async run(
-    options: Partial<GpuEngineOptions>,
+    { guide, ...options }: Partial<GpuEngineOptions> & Pick<ModelSettings, "guide">,
     body: (bench: Bench) => Promise<void>,
   ): Promise<void> {
-    const engine = await GpuEngine.start({ path: PIPELINE, rows: 5, ...options });
+    const models = [{ name: "tiny", path: PIPELINE, guide }];
+    const device = await GpuEngine.start({ models, rows: 5, ...options });
     try {
-      await body(new Bench(engine));
+      await body(new Bench(device));
     } finally {
-      await engine.close();
+      await device.close();
     }
   }
 
@@ -92,8 +98,8 @@ Deno.test("an image has the bytes that generate gives, alone and whoever joins a
   const options = { class: 2, sampler: "ddim", steps: 12, eta: 0.5, guidance: 2, seed: 77 } as const;
   const { pixels: expected } = await model.generate(options);
   await model.close();
-  await Bench.run({}, async ({ engine }) => {
-    const scheduler = new Scheduler(engine, { queue: 100, timeout: 60, maxWork: 1e9 });
+  await Bench.run({}, async ({ device, engine }) => {
+    const scheduler = new Scheduler(device, { queue: 100, timeout: 60, maxWork: 1e9 });
     const run = (request: GenerateOptions, client: string, signal = new AbortController().signal) =>
       scheduler.run({ client, draw: planDraw(request, engine.model!), signal });
     const [alone] = (await run(options, "a")).images;
@@ -127,14 +133,14 @@ Deno.test("an image that is parked for others and resumed has the bytes that gen
   const options = { class: 2, count: 3, sampler: "ddpm", steps: 150, guidance: 2, seed: 77 } as const;
   const { pixels: expected } = await model.generate(options);
   await model.close();
-  await Bench.run({}, async ({ engine }) => {
+  await Bench.run({}, async ({ device, engine }) => {
     const parked: number[] = [];
     const park = engine.park.bind(engine);
     engine.park = (id) => {
       parked.push(id);
       park(id);
     };
-    const scheduler = new Scheduler(engine, { queue: 100, timeout: 60, maxWork: 1e9 });
+    const scheduler = new Scheduler(device, { queue: 100, timeout: 60, maxWork: 1e9 });
     const run = (request: GenerateOptions, client: string) =>
       scheduler.run({
         client,
@@ -240,7 +246,7 @@ Deno.test("a reload while images are drawn: they are finished with the model the
       const drawn: Pixels[] = [];
       while (engine.model!.path === PIPELINE) drawn.push(await bench.draw(image));
       const model = await reloading;
-      assert.deepEqual([model.path, model.id, engine.model], [other, "other", model]);
+      assert.deepEqual([model.path, model.id, engine.model], [other, "tiny", model]);
       for (const pixels of drawn) assert.deepEqual(pixels, before);
       const after = await bench.draw(image);
       assert.notDeepEqual(after, before);
@@ -336,8 +342,11 @@ for (const [fault, message] of faults) {
 }
 
 Deno.test("a first start without a model says so", async () => {
-  await assert.rejects(GpuEngine.start({ path: "/nowhere/at/all", rows: 1 }), (error: Error) => {
-    assert.match(error.message, /^\/nowhere\/at\/all: no such file or directory/);
-    return error instanceof CheckpointError;
-  });
+  await assert.rejects(
+    GpuEngine.start({ models: [{ name: "a", path: "/nowhere/at/all" }], rows: 1 }),
+    (error: Error) => {
+      assert.match(error.message, /^\/nowhere\/at\/all: no such file or directory/);
+      return error instanceof CheckpointError;
+    },
+  );
 });

@@ -9,6 +9,7 @@ import { harness } from "../../support/server/harness.ts";
 const blob = (bytes: Uint8Array) => new Blob([bytes as Uint8Array<ArrayBuffer>]);
 
 const OFFER = {
+  name: "cifar10",
   model: { id: "fake-model-step-100", digest: "0123456789abcdef".repeat(4), precision: "float32" },
   guide: undefined,
   classes: ["cat", "dog", "b, c"],

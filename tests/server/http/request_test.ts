@@ -9,6 +9,7 @@ import { harness, problemOf } from "../../support/server/harness.ts";
 function idle(): ReturnType<typeof harness> {
   const runner: JobRunner = {
     state: { waiting: 0, running: 0, images: 0, rows: 0, parked: 0, background: 0, draining: false },
+    models: new Map(),
     run: ({ draw, client, signal }) =>
       Promise.resolve({
         job: { client, signal },
@@ -98,7 +99,7 @@ Deno.test("all that is wrong is told at once, with what came", async () => {
       field: "colour",
       value: "red",
       allowed:
-        "one of class, count, steps, sampler, spacing, guidance, negative_class, guidance_rescale, guidance_interval, eta, variance, churn, seed, scale, format",
+        "one of class, model, count, steps, sampler, spacing, guidance, negative_class, guidance_rescale, guidance_interval, eta, variance, churn, seed, scale, format",
     },
   ]);
 });
@@ -122,7 +123,7 @@ Deno.test("an unknown class is answered with the classes", async () => {
 
 Deno.test("an unknown parameter is answered with the nearest and with all that there are", async () => {
   const all =
-    "class, count, steps, sampler, spacing, guidance, negative_class, guidance_rescale, guidance_interval, eta, variance, churn, seed, scale";
+    "class, model, count, steps, sampler, spacing, guidance, negative_class, guidance_rescale, guidance_interval, eta, variance, churn, seed, scale";
   const cases: [query: string, detail: string][] = [
     ["/generate?clas=cat", `clas: unknown parameter (did you mean class?); expected one of ${all}, format`],
     ["/generate?q=cat", `q: unknown parameter; expected one of ${all}, format`],

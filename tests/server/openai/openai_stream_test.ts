@@ -59,7 +59,7 @@ Deno.test("openai: a stream sends as many previews as asked for, then the bytes 
         total_tokens: 18,
       },
     });
-    assert.match(await context.metrics.text(), /first_preview_seconds_count 1/);
+    assert.match(await context.metrics.text(), /first_preview_seconds_count\{model="fake-model"\} 1/);
   });
 });
 

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
+import { samplerNames } from "../../../lib/diffusion/sampler.ts";
 import { BadRequestError, NotFoundError, type OpenAI } from "openai";
 import { decodePng } from "../../support/read_png.ts";
 import { presetConfig } from "../../../lib/model/presets.ts";
@@ -251,10 +253,17 @@ Deno.test("openai: models are listed and found by id, and another one is NotFoun
       object: "model" as const,
       created: Date.UTC(2026, 0, 1) / 1000,
       owned_by: "denoise",
+      name: "fake-model",
+      on_device: true,
+      samplers: [...samplerNames],
+      sizes: Array.from({ length: 16 }, (_, i) => `${32 * (i + 1)}x${32 * (i + 1)}`),
+      classes: [...CIFAR10_CLASSES],
+      timesteps: 1000,
     };
     assert.deepEqual((await client.models.list()).data, [served]);
     assert.deepEqual(await client.models.retrieve(served.id), served);
     assert.deepEqual(await client.models.retrieve("denoise"), served);
+    assert.deepEqual(await client.models.retrieve("fake-model"), served);
     const { data } = await client.images.generate({ prompt: "a cat", model: served.id });
     assert.equal(data?.length, 1);
     const calls = [
@@ -264,7 +273,7 @@ Deno.test("openai: models are listed and found by id, and another one is NotFoun
     for (const call of calls) {
       const { code, param, message } = await failure(NotFoundError, call);
       assert.deepEqual([code, param], ["model_not_found", "model"]);
-      assert.match(message, /the model "gpt-image-2" does not exist; expected fake-model-step-100/);
+      assert.match(message, /the model "gpt-image-2" does not exist; expected fake-model or denoise$/);
     }
   });
 });

@@ -49,7 +49,7 @@ export class Bench {
 
   constructor({ rows = 4, queue = 8, timeout = 60, maxWork = 1e9, ...engine }: BenchOptions = {}) {
     this.engine = new FakeEngine({ rows, ...engine });
-    this.scheduler = new Scheduler(this.engine, { queue, timeout, maxWork }, this.clock);
+    this.scheduler = new Scheduler(this.engine.device, { queue, timeout, maxWork }, this.clock);
   }
 
   /** Runs a job and looks on. */

@@ -3,9 +3,11 @@ import { guidanceStep, networkRows, rowsOfStep } from "../../../lib/diffusion/gu
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
 import { CheckpointError } from "../../../lib/errors.ts";
+import { OutOfMemory } from "../../../lib/gpu/budget.ts";
 import { planImage } from "../../../lib/sampling/edits/edit_plan.ts";
 import { presetConfig } from "../../../lib/model/presets.ts";
 import type {
+  Device,
   Engine,
   EngineListener,
   FrameRequest,
@@ -16,6 +18,13 @@ import type {
 
 /** Options of {@linkcode FakeEngine}. */
 export interface FakeEngineOptions {
+  /** Name of the model in requests; default `fake-model`. */
+  readonly name?: string;
+  /** The model is on the device; default true. */
+  readonly resident?: boolean;
+  /** Bytes that the model takes there, and whether they are known before; default 1, known. */
+  readonly bytes?: number;
+  readonly bytesKnown?: boolean;
   /** Batch size in network rows; default 8. */
   readonly rows?: number;
   /** Differences from {@linkcode fakeModel}. */
@@ -77,7 +86,20 @@ interface Slot {
 
 /** Draws pseudorandom images; a tick is a step of the whole batch. */
 export class FakeEngine implements Engine {
+  readonly name: string;
   readonly rows: number;
+  /** Error of the model's reading. */
+  fault: Error | undefined;
+  /** Error that {@linkcode FakeEngine.load} rejects with, if set. */
+  loadError: Error | undefined;
+  /** Bytes of the device that no model takes, asked at the end of a load. */
+  room: () => number = () => Infinity;
+  /** Loads wait until a test calls {@linkcode FakeEngine.finishLoad}. */
+  slowLoads = false;
+  /** Weights that were set. */
+  readonly shares: number[] = [];
+  loads = 0;
+  unloads = 0;
   /** Error that {@linkcode FakeEngine.reload} rejects with, if set. */
   reloadError: Error | undefined;
   /** All images added so far; the lists below have all ids removed, parked and resumed so far. */
@@ -94,8 +116,18 @@ export class FakeEngine implements Engine {
   readonly #stepSeconds: (programRows: number) => number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lastModel: ServedModel;
+  #resident: boolean;
+  #bytes: number | undefined;
+  readonly #takes: number;
+  #loading = Promise.withResolvers<void>();
 
-  constructor({ rows = 8, model, automatic, stepSeconds }: FakeEngineOptions = {}) {
+  constructor(options: FakeEngineOptions = {}) {
+    const { rows = 8, model, automatic, stepSeconds, resident = true, bytes = 1, bytesKnown = true } =
+      options;
+    this.name = options.name ?? "fake-model";
+    this.#resident = resident;
+    this.#takes = bytes;
+    this.#bytes = resident || bytesKnown ? bytes : undefined;
     this.rows = rows;
     this.#stepSeconds = stepSeconds ?? (() => (automatic ?? 10) / 1000);
     this.#automatic = automatic;
@@ -104,6 +136,46 @@ export class FakeEngine implements Engine {
 
   get model(): ServedModel | undefined {
     return this.#model;
+  }
+
+  get ready(): boolean {
+    return this.#resident && this.#model !== undefined;
+  }
+
+  get bytes(): number | undefined {
+    return this.#bytes;
+  }
+
+  /** A device without limit that has this model alone. */
+  get device(): Device {
+    return { models: [this], memory: Infinity, close: () => this.close() };
+  }
+
+  share(weight: number): void {
+    this.shares.push(weight);
+  }
+
+  async load(): Promise<ServedModel> {
+    this.loads++;
+    if (this.slowLoads) await this.#loading.promise;
+    if (this.loadError) throw this.loadError;
+    if (this.#takes > this.room()) throw new OutOfMemory(`${this.name} needs ${this.#takes} bytes`);
+    this.#resident = true;
+    this.#bytes = this.#takes;
+    this.up();
+    return this.#lastModel;
+  }
+
+  finishLoad(): void {
+    this.#loading.resolve();
+    this.#loading = Promise.withResolvers();
+  }
+
+  unload(): void {
+    if (this.#batch.size + this.#parked.size > 0) throw new Error(`${this.name} has images, and is unloaded`);
+    this.unloads++;
+    this.#resident = false;
+    this.#tell("onOff");
   }
 
   /** Images in the batch, oldest first. */
@@ -116,7 +188,7 @@ export class FakeEngine implements Engine {
   }
 
   add(image: ImageJob): void {
-    if (!this.#model) throw new Error(`image ${image.id} was added to an engine that is down`);
+    if (!this.ready) throw new Error(`image ${image.id} was added to an engine that is down`);
     if (this.added.some(({ id }) => id === image.id)) throw new Error(`number ${image.id} is used twice`);
     this.added.push(image);
     this.#join({ image, done: 0 });

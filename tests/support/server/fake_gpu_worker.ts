@@ -1,6 +1,6 @@
 /** A GPU engine on workers that a test controls. */
 import assert from "node:assert/strict";
-import type { EngineListener, ImageJob, ServedModel } from "../../../server/engine/engine.ts";
+import type { Engine, EngineListener, ImageJob, ServedModel } from "../../../server/engine/engine.ts";
 import { GpuEngine, type WorkerLike } from "../../../server/engine/gpu_engine.ts";
 import { type Command, errorRecord, modelRecord, type Report } from "../../../server/engine/protocol.ts";
 import { FakeClock } from "./fake_clock.ts";
@@ -41,7 +41,7 @@ export class FakeGpuWorker implements WorkerLike {
   }
 
   ready(changes: Partial<ServedModel> = {}): void {
-    this.report({ type: "ready", model: modelRecord(fakeModel(changes)) });
+    this.report({ type: "ready", model: modelRecord(fakeModel(changes)), bytes: 100, memory: 1000 });
   }
 
   fatal(error: Error): void {
@@ -61,10 +61,10 @@ export class FakeGpuWorker implements WorkerLike {
 /** First command to a worker, with default options. */
 export const START_COMMAND = {
   type: "start",
-  path: "/models/one",
+  model: { name: "one", path: "/models/one" },
   variant: undefined,
-  guide: undefined,
   rows: 6,
+  memory: undefined,
   defaults: {},
   backend: {},
   precision: undefined,
@@ -73,7 +73,9 @@ export const START_COMMAND = {
 
 /** An engine on fake workers, and all that is told of it. */
 export interface EngineBench {
-  readonly engine: GpuEngine;
+  readonly device: GpuEngine;
+  /** Its model. */
+  readonly engine: Engine;
   readonly clock: FakeClock;
   readonly workers: FakeGpuWorker[];
   /** Events of the listener with their first argument, for an error its message. */
@@ -90,7 +92,7 @@ export async function startEngine(): Promise<EngineBench> {
     [],
   ];
   const starting = GpuEngine.start({
-    path: "/models/one",
+    models: [{ name: "one", path: "/models/one" }],
     rows: 6,
     clock,
     startWorker() {
@@ -101,7 +103,8 @@ export async function startEngine(): Promise<EngineBench> {
   });
   assert.deepEqual(workers[0].take(), [START_COMMAND]);
   workers[0].ready();
-  const engine = await starting;
+  const device = await starting;
+  const [engine] = device.models;
   const listener: EngineListener = {
     onTurn: ({ steps }) => heard.push(["turn", steps]),
     onTurnEnd: () => heard.push(["turn end"]),
@@ -110,9 +113,11 @@ export async function startEngine(): Promise<EngineBench> {
     onFailed: (id, error) => heard.push(["failed", id, `${error}`]),
     onDown: (error, retryAfter) => heard.push(["down", `${error}`, retryAfter]),
     onUp: ({ path }) => heard.push(["up", path]),
+    onDescribed: ({ path }) => heard.push(["described", path]),
+    onOff: () => heard.push(["off"]),
   };
   engine.listen(listener);
-  return { engine, clock, workers, heard, warnings };
+  return { device, engine, clock, workers, heard, warnings };
 }
 
 export function imageJob(id: number): ImageJob {
@@ -121,7 +126,7 @@ export function imageJob(id: number): ImageJob {
 
 export function turnReport(changes: Partial<Extract<Report, { type: "turn" }>> = {}): Report {
   const turn = { steps: 2, seconds: 0.1, rows: 2, programRows: 2, images: [1] };
-  return { type: "turn", turn, frames: [], images: [], failed: [], ...changes };
+  return { type: "turn", model: "one", turn, frames: [], images: [], failed: [], ...changes };
 }
 
 export function pictureReport(

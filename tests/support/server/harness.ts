@@ -17,6 +17,8 @@ import { FakeEngine, type FakeEngineOptions } from "./fake_engine.ts";
 export interface HarnessOptions extends Omit<AppOptions, "jobs"> {
   readonly settings?: Partial<ServerSettings>;
   readonly engine?: FakeEngineOptions;
+  /** Further models of the device. */
+  readonly others?: readonly FakeEngineOptions[];
   readonly token?: string;
   /** Replacements for parts of the context. */
   readonly parts?: Partial<ServerContext>;
@@ -30,6 +32,8 @@ export interface HarnessOptions extends Omit<AppOptions, "jobs"> {
 export interface Harness {
   readonly app: App;
   readonly engine: FakeEngine;
+  /** All models, that engine first. */
+  readonly engines: readonly FakeEngine[];
   readonly context: ServerContext;
   /** With the setting `jobs`; to be closed by the test. */
   readonly jobs?: Jobs;
@@ -41,16 +45,25 @@ export interface Harness {
 
 /** Creates the application on a fake engine. */
 export function harness(options: HarnessOptions = {}): Harness {
-  const { settings, engine: engineOptions, token, parts, schedulerClock, now, ...appOptions } = options;
-  const engine = new FakeEngine({ automatic: 0, rows: 64, ...engineOptions });
-  const all: ServerSettings = { ...defaultSettings, model: "/models/fake-model", steps: 4, ...settings };
+  const { settings, engine: engineOptions, others = [], token, parts, schedulerClock, now, ...appOptions } =
+    options;
+  const engines = [engineOptions, ...others].map((one) => new FakeEngine({ automatic: 0, rows: 64, ...one }));
+  const [engine] = engines;
+  const device = { models: engines, memory: Infinity, close: () => Promise.resolve() };
+  const all: ServerSettings = {
+    ...defaultSettings,
+    models: [{ name: "fake-model", path: "/models/fake-model" }],
+    steps: 4,
+    ...settings,
+  };
   const metrics = new Metrics();
-  engine.listen(metrics);
+  for (const one of engines) metrics.watchModel(one);
+  metrics.engine("ready");
   const log: Record<string, unknown>[] = [];
   const context: ServerContext = {
     settings: all,
-    engine,
-    runner: new Scheduler(engine, all, schedulerClock),
+    device,
+    runner: new Scheduler(device, all, schedulerClock),
     encoder: { encode: (pictures) => Promise.all(pictures.map(encodeFile)), close() {} },
     decoder: { decode: decodeEdit, close() {} },
     metrics,
@@ -63,7 +76,15 @@ export function harness(options: HarnessOptions = {}): Harness {
     : new Jobs(new JobStore(all.jobs), context, { clock: schedulerClock, now });
   const app = createApp(context, { clock: schedulerClock, jobs, ...appOptions });
   const env = { remoteAddr: { hostname: "192.0.2.1" } };
-  return { app, engine, context, jobs, log, ask: async (path, init) => await app.request(path, init, env) };
+  return {
+    app,
+    engine,
+    engines,
+    context,
+    jobs,
+    log,
+    ask: async (path, init) => await app.request(path, init, env),
+  };
 }
 
 /** Members of a problem document (RFC 9457). */

@@ -8,6 +8,9 @@ import { serverArguments, startServer } from "../../../terminal/server_process.t
 /** A pipeline of three classes without names. */
 export const MODEL = fileURLToPath(new URL("../../golden/tiny_pipeline", import.meta.url));
 
+/** That pipeline as the only model. */
+export const MODELS: ServerSettings["models"] = [{ name: "tiny_pipeline", path: MODEL }];
+
 /** A log line of the server. */
 export type LogLine = Readonly<Record<string, unknown>>;
 
@@ -81,13 +84,13 @@ export interface Running extends Watched {
 
 /** Starts a server on a free port. */
 export function launch(settings: Partial<ServerSettings> = {}): Watched {
-  const all = { ...defaultSettings, model: MODEL, port: 0, ...settings };
+  const all = { ...defaultSettings, models: MODELS, port: 0, ...settings };
   return watch(startServer(all, { stdout: "piped", stderr: "piped" }));
 }
 
 /** Starts a server on a free port that may have no more than `descriptors` files and connections open. */
 export function launchLimited(descriptors: number, settings: Partial<ServerSettings> = {}): Watched {
-  const all = { ...defaultSettings, model: MODEL, port: 0, tune: "off" as const, ...settings };
+  const all = { ...defaultSettings, models: MODELS, port: 0, tune: "off" as const, ...settings };
   const args = ["-c", `ulimit -n ${descriptors}; exec "$0" "$@"`, Deno.execPath(), ...serverArguments(all)];
   const env = { DENO_WEBGPU_BACKEND: "vulkan" };
   return watch(
@@ -129,7 +132,7 @@ export async function askUntil(
   throw new Error(`waited too long for ${url} to answer as wanted`);
 }
 
-/** Value of a metric without labels. */
+/** Value of a metric without labels, or with that of the model alone. */
 export function metric(text: string, name: string): number {
-  return Number(new RegExp(`^denoise_${name} (\\S+)$`, "m").exec(text)?.[1]);
+  return Number(new RegExp(`^denoise_${name}(?:\\{model="[^"]*"\\})? (\\S+)$`, "m").exec(text)?.[1]);
 }

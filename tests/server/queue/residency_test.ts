@@ -1,0 +1,265 @@
+import assert from "node:assert/strict";
+import { CheckpointError } from "../../../lib/errors.ts";
+import { Scheduler } from "../../../server/queue/scheduler.ts";
+import { FakeClock } from "../../support/server/fake_clock.ts";
+import { FakeEngine, type FakeEngineOptions, fakePixels } from "../../support/server/fake_engine.ts";
+import { assertRefused, job, type Options, type Outcome, settle } from "./scheduler_bench.ts";
+
+interface ModelsBench {
+  readonly engines: Readonly<Record<string, FakeEngine>>;
+  readonly clock: FakeClock;
+  readonly scheduler: Scheduler;
+  readonly told: string[];
+  /** Runs a job of two steps for a model. */
+  run(model: string, options?: Options): Promise<Outcome>;
+  /** Names of the models on the device. */
+  resident(): string[];
+}
+
+interface BenchOptions extends FakeEngineOptions {
+  /** Only the first model is on the device; default: all that fit, in their order. */
+  readonly cold?: boolean;
+}
+
+/** A device of some bytes. */
+async function bench(
+  memory: number,
+  sizes: Record<string, number>,
+  { cold = false, ...options }: BenchOptions = {},
+): Promise<ModelsBench> {
+  const engines: Record<string, FakeEngine> = {};
+  const all = () => Object.values(engines);
+  let used = 0;
+  for (const [name, bytes] of Object.entries(sizes)) {
+    const resident = used + bytes <= memory && !(cold && used > 0);
+    if (resident) used += bytes;
+    engines[name] = new FakeEngine({ rows: 2, ...options, name, bytes, resident, model: { id: name } });
+    engines[name].room = () =>
+      memory - all().filter(({ ready }) => ready).reduce((sum, { bytes }) => sum + bytes!, 0);
+  }
+  const clock = new FakeClock();
+  const told: string[] = [];
+  const scheduler = new Scheduler(
+    { models: all(), memory },
+    { queue: 8, timeout: 1000, maxWork: 1e9 },
+    clock,
+    {
+      onLoaded: (name) => told.push(`+${name}`),
+      onEvicted: (name) => told.push(`-${name}`),
+      onLoadFailed: (name, error) => told.push(`${name}: ${error.message}`),
+    },
+  );
+  await settle();
+  return {
+    engines,
+    clock,
+    scheduler,
+    told,
+    async run(model, options) {
+      const outcome: Outcome = {};
+      scheduler.run({ ...job(options), model }).then(
+        (result) => outcome.result = result,
+        (error) => outcome.error = error,
+      );
+      await settle();
+      return outcome;
+    },
+    resident: () => all().filter(({ ready }) => ready).map(({ name }) => name),
+  };
+}
+
+Deno.test("a request waits until its model is loaded, in place of the least recently used", async () => {
+  const { run, engines: { a, b }, clock, resident, told } = await bench(2, { a: 1, b: 1, c: 1 });
+  await run("b");
+  await run("a");
+  b!.tick(2);
+  clock.advance(1);
+  a!.tick(2);
+  const other = await run("c");
+  assert.deepEqual([resident(), told], [["a", "c"], ["-b", "+c"]]);
+  const again = await run("b", { seed: 1 });
+  assert.deepEqual([resident(), told.slice(2)], [["b", "c"], ["-a", "+b"]], "c is in use");
+  b!.tick(2);
+  await settle();
+  assert.equal(again.result!.model.id, "b");
+  assert.equal(other.result, undefined);
+});
+
+Deno.test("models that requests use are not evicted; what waits is loaded when they have ended", async () => {
+  const { run, engines: { a, c }, resident, told } = await bench(2, { a: 2, c: 2 });
+  const first = await run("a");
+  const second = await run("c");
+  assert.deepEqual([resident(), told], [["a"], []]);
+  a!.tick(2);
+  await settle();
+  assert.ok(first.result);
+  assert.deepEqual([resident(), told], [["c"], ["-a", "+c"]]);
+  c!.tick(2);
+  await settle();
+  assert.ok(second.result);
+});
+
+Deno.test("as many leave as need to, and no more", async () => {
+  const { run, resident } = await bench(4, { a: 1, b: 1, c: 1, d: 1, large: 3 });
+  await run("large");
+  assert.deepEqual(resident(), ["d", "large"]);
+});
+
+Deno.test("where the size is not known, one after the other leaves until the model fits", async () => {
+  const { run, engines: { large }, resident, told } = await bench(3, { a: 1, b: 1, c: 1, large: 2 }, {
+    bytesKnown: false,
+  });
+  const outcome = await run("large");
+  await settle();
+  assert.deepEqual([resident(), told], [["c", "large"], ["-a", "-b", "+large"]]);
+  large!.tick(2);
+  await settle();
+  assert.ok(outcome.result);
+});
+
+Deno.test("with steady requests for one model, another has its turn after a while", async () => {
+  const { run, engines: { a, c }, clock, resident } = await bench(1, { a: 1, c: 1 });
+  const outcomes = [await run("a", { steps: 3 })];
+  const waiting = await run("c");
+  for (let second = 0; second < 9; second++) {
+    clock.advance(1000);
+    outcomes.push(await run("a", { seed: second, steps: 3 }));
+    a!.tick(2);
+    await settle();
+  }
+  assert.deepEqual([resident(), waiting.result], [["a"], undefined]);
+  clock.advance(1000);
+  // Held now: requests begun are drawn to their end, others wait.
+  const late = await run("a", { seed: 100 });
+  a!.tick(1);
+  await settle();
+  assert.ok(outcomes.every(({ result }) => result));
+  assert.deepEqual([resident(), late.result, c!.batch.length], [["c"], undefined, 1]);
+  await run("c", { seed: 1 });
+  c!.tick(2);
+  await settle();
+  assert.ok(waiting.result);
+  clock.advance(10_000);
+  await settle();
+  assert.deepEqual(resident(), ["a"], "whose turn it is again");
+  a!.tick(2);
+  await settle();
+  assert.ok(late.result);
+});
+
+Deno.test("a request that is given up while it waits changes nothing", async () => {
+  const { run, engines: { a }, clock, resident } = await bench(1, { a: 1, c: 1 });
+  await run("a", { steps: 50 });
+  const leaving = new AbortController();
+  const waiting = await run("c", { signal: leaving.signal });
+  leaving.abort();
+  await settle();
+  assertRefused(waiting, 499, "client_gone", /disconnected/);
+  clock.advance(20_000);
+  const next = await run("a");
+  a!.tick(2);
+  await settle();
+  assert.ok(next.result);
+  assert.deepEqual(resident(), ["a"]);
+});
+
+Deno.test("background jobs make way for a request, start over when their model is back, and get the same images", async () => {
+  const { run, engines: { a, c }, clock, resident } = await bench(1, { a: 1, c: 1 });
+  const background = await run("a", { seed: 7, background: true, steps: 4 });
+  a!.tick(3);
+  const request = await run("c");
+  assert.deepEqual([resident(), a!.removed.length], [["c"], 1]);
+  c!.tick(2);
+  await settle();
+  assert.ok(request.result);
+  assert.deepEqual(resident(), ["c"], "requests have just used it");
+  clock.advance(60_000);
+  await settle();
+  assert.deepEqual(resident(), ["a"]);
+  a!.tick(4);
+  await settle();
+  assert.deepEqual(background.result!.images, [fakePixels({ label: 3, seed: 7, steps: 4 })]);
+});
+
+Deno.test("a background job does not evict what requests have used within a minute", async () => {
+  const { run, engines: { a, c }, clock, resident } = await bench(1, { a: 1, c: 1 });
+  await run("a");
+  const background = await run("c", { background: true });
+  a!.tick(2);
+  await settle();
+  clock.advance(59_999);
+  await settle();
+  assert.deepEqual(resident(), ["a"]);
+  clock.advance(1);
+  await settle();
+  assert.deepEqual(resident(), ["c"]);
+  c!.tick(2);
+  await settle();
+  assert.ok(background.result);
+});
+
+Deno.test("a model that cannot be loaded fails its requests, the others go on, and it is tried again", async () => {
+  const { run, engines: { a, c }, clock, told } = await bench(2, { a: 2, c: 1 });
+  c!.loadError = new CheckpointError("/models/c: cut short");
+  const other = await run("a", { steps: 3 });
+  a!.tick(1);
+  const failed = await run("c");
+  a!.tick(2);
+  await settle();
+  assertRefused(failed, 503, "model_failed", /^the model c cannot be loaded; the server's log says why$/);
+  assert.ok(other.result);
+  assert.deepEqual(told, ["-a", "c: /models/c: cut short", "+a"]);
+  const loads = c!.loads;
+  assertRefused(await run("c"), 503, "model_failed", /c cannot be loaded/);
+  assert.equal(c!.loads, loads, "not for each request");
+  const back = await run("a");
+  a!.tick(2);
+  await settle();
+  assert.ok(back.result);
+  c!.loadError = undefined;
+  clock.advance(10_000);
+  const again = await run("c");
+  c!.tick(2);
+  await settle();
+  assert.ok(again.result);
+});
+
+Deno.test("what fits is loaded before it is asked for, and nothing leaves for it", async () => {
+  const { engines: { a, b, c, d }, resident, told } = await bench(4, { a: 2, b: 1, c: 2, d: 1 }, {
+    cold: true,
+  });
+  a!.up(); // as after its start
+  for (let i = 0; i < 3; i++) await settle();
+  assert.deepEqual([resident(), told], [["a", "b", "d"], ["+b", "+d"]]);
+  assert.deepEqual([b, c, d].map((engine) => engine!.loads), [1, 0, 1]);
+});
+
+Deno.test("the queue and a client's work are limited over all models together", async () => {
+  const { run, engines: { a, b } } = await bench(2, { a: 1, b: 1 });
+  for (let i = 0; i < 2; i++) await run("a", { client: `${i}`, steps: 9 });
+  for (let i = 0; i < 2; i++) await run("b", { client: `${i}`, steps: 9 });
+  assert.deepEqual([a!.batch.length, b!.batch.length], [2, 2]);
+  for (let i = 0; i < 4; i++) await run("a", { client: `w${i}` });
+  for (let i = 4; i < 8; i++) await run("b", { client: `w${i}` });
+  assertRefused(await run("b", { client: "last" }), 503, "queue_full", /at most 8 waiting requests/);
+});
+
+Deno.test("clients get equal rows over all models, and time by clients", async () => {
+  const { run, engines: { a, b } } = await bench(2, { a: 1, b: 1 }, { rows: 8 });
+  const rows = (engine: FakeEngine) => engine.batch.map(({ seed }) => Math.floor(seed / 100));
+  await run("a", { client: "x", count: 8, seed: 0, steps: 50 });
+  await run("b", { client: "x", count: 8, seed: 0, steps: 50 });
+  assert.deepEqual([a!.shares.at(-1), b!.shares.at(-1)], [0.5, 0.5]);
+  // With eight rows in b, x has its share.
+  await run("a", { client: "y", count: 8, seed: 100, steps: 50 });
+  const counts = () => [rows(a!), rows(b!)].map((of) => of.filter((client) => client === 0).length);
+  assert.deepEqual(counts(), [0, 8]);
+  assert.deepEqual([a!.shares.at(-1), b!.shares.at(-1)], [1, 1]);
+  await run("b", { client: "z", count: 8, seed: 200, steps: 50 });
+  for (let i = 0; i < 4; i++) {
+    a!.tick();
+    b!.tick();
+  }
+  const [inA, inB] = counts();
+  assert.ok(inA! + inB! >= 5 && inA! + inB! <= 6, `x has ${inA} and ${inB} rows of 16 for three clients`);
+});
