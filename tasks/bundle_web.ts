@@ -6,11 +6,14 @@
 import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InvalidArgumentError } from "commander";
+import { ConfigError } from "../lib/errors.ts";
 import { showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
 import { standardOutput } from "../terminal/output.ts";
-import { path, type Value } from "../terminal/values.ts";
+import { integer, path, type Value } from "../terminal/values.ts";
+import { DATA_HELP } from "./data_flags.ts";
 import { replaceSite } from "./site_folder.ts";
 import { bundleWeb, WEB_MODULE } from "./web/bundle.ts";
+import { packImages, readPageImages } from "./web/images.ts";
 import { copyPage, writeModels } from "./web/page.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -19,6 +22,8 @@ const SHIPPED = ["cifar10", "cifar10-tiny"].map((name) => join(ROOT, "checkpoint
 
 interface Flags {
   readonly out: string;
+  readonly data?: string;
+  readonly images?: number;
   readonly model?: readonly string[];
   readonly moduleOnly?: true;
   readonly sourceMap?: true;
@@ -48,22 +53,45 @@ function readFlags(args: string[]): Flags {
       many: true,
       defaultText: "the project's own cifar10 and cifar10-tiny",
     })
-    .switch("--module-only", `writes ${WEB_MODULE} alone, for a page of your own`, ["model"])
+    .flag(
+      "--images <N>",
+      "packs images beside the page, from which it can train; without, it trains on a folder of the visitor's",
+      {
+        value: integer(20, 10_000),
+        unit: "images",
+        defaultText: "none",
+      },
+    )
+    .flag("--data <PATH>", `with --images: where they are from, ${DATA_HELP}`, {
+      value: path(),
+      defaultText: "CIFAR-10, fetched once (139 MB)",
+    })
+    .switch("--module-only", `writes ${WEB_MODULE} alone, for a page of your own`, [
+      "model",
+      "images",
+      "data",
+    ])
     .switch("--source-map", "writes a source map beside the module")
     .read<Flags>(args);
 }
 
 async function main(args: string[]): Promise<void> {
-  const { out, model: models = SHIPPED, moduleOnly, sourceMap } = readFlags(args);
+  const { out, model: models = SHIPPED, data, images: count, moduleOnly, sourceMap } = readFlags(args);
+  if (data !== undefined && count === undefined) {
+    throw new ConfigError("--data", data, "--images N beside it, the number to pack");
+  }
+  const images = count === undefined ? undefined : await readPageImages(data);
   const lines = await replaceSite(out, [WEB_MODULE], async (folder) => {
     const { bytes, gzipped } = await bundleWeb(ROOT, folder, { sourceMap });
     const module = `${WEB_MODULE}: ${kilobytes(bytes)}, ${kilobytes(gzipped)} as servers send it (gzip)`;
     if (moduleOnly) return [module];
     await copyPage(ROOT, folder);
     const written = await writeModels(models, folder);
+    const packed = images && await packImages(images, count!, folder);
     return [
       module,
       ...written.map(({ path, about, bytes }) => `${path}: ${about}, ${kilobytes(bytes)}`),
+      ...packed ? [`images: ${packed.count} of ${images.name}, ${kilobytes(packed.bytes)}`] : [],
       `page: ${join(out, "index.html")} (on a host with https, or on this computer by http)`,
     ];
   });

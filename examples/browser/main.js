@@ -1,5 +1,5 @@
 /**
- * Pictures from noise, in a browser: drawing by the module `denoise.js`.
+ * Pictures from noise, in a browser: drawing and training by the module `denoise.js`.
  *
  * @module
  */
@@ -7,12 +7,14 @@ import { sentence, whyNoWebGpu } from "./device.js";
 import { startDrawing } from "./draw.js";
 import { showTrouble } from "./dom.js";
 import { listModels } from "./models.js";
+import { startTraining } from "./train.js";
 
 const why = whyNoWebGpu();
 if (why === undefined) {
   try {
     await listModels();
     startDrawing();
+    await startTraining();
   } catch (error) {
     showTrouble(sentence(error));
   }

@@ -20,7 +20,7 @@ import { megabytes } from "./dom.js";
 
 /** @type {Map<string, KnownModel>} */
 const known = new Map();
-/** The one on the device. @type {{ name: string, model: DiffusionModel } | undefined} */
+/** The one on the device. @type {{ of: KnownModel, model: DiffusionModel } | undefined} */
 let loaded;
 
 onLost.add(() => loaded = undefined);
@@ -43,9 +43,8 @@ export async function listModels() {
  * Adds a model that was trained here, or replaces it.
  * @param {KnownModel} model
  */
-export async function addModel(model) {
+export function addModel(model) {
   known.set(model.name, model);
-  if (loaded?.name === model.name) await unload();
 }
 
 /**
@@ -56,9 +55,9 @@ export async function addModel(model) {
  * @param {AbortSignal} signal
  */
 export async function loadModel(name, onProgress, signal) {
-  if (loaded?.name === name) return loaded.model;
   const found = known.get(name);
   if (!found) throw new Error(`there is no model ${name}`);
+  if (loaded?.of === found) return loaded.model;
   const files = found.files ?? await fetchModelFiles(found.path ?? name, {
     onProgress: ({ file, bytes, total }) => {
       if (file.endsWith(".safetensors")) onProgress(bytes, total ?? found.bytes);
@@ -67,7 +66,7 @@ export async function loadModel(name, onProgress, signal) {
   });
   await unload();
   const model = await DiffusionModel.fromFiles(files, { gpu: await device() });
-  loaded = { name, model };
+  loaded = { of: found, model };
   return model;
 }
 

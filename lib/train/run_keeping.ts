@@ -1,5 +1,5 @@
 /**
- * What a run is kept by beside its device: its log, its checkpoints and its evaluation. A directory keeps all of them
+ * Keeping of a run beside its device: its log, its checkpoints and its evaluation. A directory keeps all of them
  * (directory_keeping.ts); in memory there is the model alone (memory_keeping.ts).
  *
  * @module

@@ -6,8 +6,10 @@ import type { Page } from "playwright-core";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
 import { type Outcome, runTask } from "../support/command.ts";
 import { browserTest, type PageOptions, until, withPage } from "../support/server/browser.ts";
+import { makePng } from "../support/synthetic.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { assertNearlyEqual } from "../support/web/compare.ts";
+import { smallNetwork } from "../support/web/small_network.ts";
 import { foldersOf, withSite } from "../support/web/static_site.ts";
 
 const MODEL = fileURLToPath(new URL("../../checkpoints/cifar10-tiny", import.meta.url));
@@ -28,9 +30,19 @@ Deno.test.afterAll(async () => {
 async function build(): Promise<string> {
   const directory = await Deno.makeTempDir({ prefix: "denoise-test-" });
   temporary.push(directory);
-  const { code, out, err } = await runTask("bundle_web", ["--model", MODEL, "--out", "site"], directory);
+  for (const [name, grey] of [["dark", 60], ["light", 200]] as const) {
+    await Deno.mkdir(join(directory, "pictures", name), { recursive: true });
+    for (let i = 0; i < 22; i++) {
+      const png = await makePng(32, 32, (x, y) => [grey, (grey + x * i) % 256, (grey + y) % 256]);
+      await Deno.writeFile(join(directory, "pictures", name, `${i}.png`), png);
+    }
+  }
+  const images = ["--images", "32", "--data", "pictures"];
+  const args = ["--model", MODEL, ...images, "--out", "site"];
+  const { code, out, err } = await runTask("bundle_web", args, directory);
   assert.deepEqual([code, err], [0, ""], out);
   assert.match(out, /^models\/cifar10-tiny: 0\.75 million parameters, 1\.6 MB$/m);
+  assert.match(out, /^images: 32 of pictures, 98 kB$/m);
   return join(directory, "site");
 }
 
@@ -51,7 +63,7 @@ browserTest(
   "the page draws the pictures of Deno, out of the noise, and can be paused, stopped and gone back",
   async () => {
     await withExample(GPU, async (page) => {
-      await page.getByLabel("Class").selectOption("ship");
+      await page.getByLabel("Class", { exact: true }).selectOption("ship");
       for (const [label, value] of [["Pictures", "2"], ["Steps", "4"], ["Guidance", "1"], ["Seed", "7"]]) {
         await page.getByLabel(label, { exact: true }).fill(value);
       }
@@ -97,6 +109,48 @@ browserTest(
         "the focus is not lost",
         async () => await page.evaluate("document.activeElement.id") === "draw-start",
       );
+    });
+  },
+);
+
+/** Opens the page with a small network and three steps in place of `tiny`, for which SwiftShader takes minutes. */
+async function withSmallNetwork(page: Page): Promise<void> {
+  await page.route("**/train.js", async (route) => {
+    const response = await route.fetch();
+    const text = (await response.text()).replace(
+      `preset: "tiny"`,
+      `steps: 3, sampleSteps: 1, model: ${JSON.stringify(smallNetwork(2))}`,
+    );
+    await route.fulfill({ response, body: text });
+  });
+  await page.reload();
+}
+
+browserTest(
+  "the page trains on packed images, shows a curve and samples, and offers the model",
+  async () => {
+    const phone = { browser: { viewport: { width: 360, height: 780 }, colorScheme: "dark" } } as const;
+    await withExample({ ...GPU, timeout: 300_000, ...phone }, async (page) => {
+      await withSmallNetwork(page);
+      await page.getByText("32 of pictures").waitFor({ state: "attached" });
+      await page.getByLabel("Epochs").fill("1");
+      await page.getByLabel("Batch").fill("8");
+      await page.getByRole("button", { name: "Train" }).click();
+      await page.locator("#announce", { hasText: /^Done after 3 steps, \d+ s\./ }).waitFor();
+      assert.match(
+        await page.getByRole("img", { name: /^Loss by step/ }).getAttribute("aria-labelledby") ?? "",
+        /^curve-title$/,
+      );
+      assert.match(
+        await page.locator("#curve-title").textContent() ?? "",
+        /^Loss by step: \d\.\d{3} at step 3 of 3; on pictures held back \d\.\d{3}$/,
+      );
+      const points = await page.locator("#curve-train").getAttribute("points") ?? "";
+      assert.equal(points.split(" ").length, 3);
+      assert.equal(await page.locator("#samples canvas").count(), 8);
+      assert.equal(await page.getByLabel("Model").inputValue(), "yours");
+      assert.equal(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), true);
+      await screenshot(page, "phone-dark");
     });
   },
 );
