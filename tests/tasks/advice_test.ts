@@ -8,8 +8,8 @@ import { FLAG_OF } from "../../tasks/train_flags.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-/** Flags of Deno and of V8, which a process is given but no sentence advises. */
-const DENO_ARGUMENTS = [
+/** Flags of Deno, V8 and nbconvert, which a process is given but no sentence advises. */
+const ARGUMENTS = [
   "--config",
   "--no-config",
   "--no-prompt",
@@ -31,6 +31,9 @@ const DENO_ARGUMENTS = [
   "--format",
   "--minify",
   "--sourcemap",
+  "--install",
+  "--to",
+  "--output-dir",
 ];
 
 /** Deno's permissions, which messages advise. */
@@ -75,8 +78,8 @@ Deno.test("every flag that a message names is a flag of a task", async () => {
   for (const { path, text } of modules) {
     for (const literal of literalsOf(text)) {
       for (const [flag] of literal.matchAll(/(?<![\w-])--[a-z]+(?:-[a-z]+)*(?![a-z-])/g)) {
-        const ofDeno = PERMISSION.test(flag) || isArgument(literal) && DENO_ARGUMENTS.includes(flag);
-        if (!flags.has(flag) && !ofDeno) {
+        const ofOthers = PERMISSION.test(flag) || isArgument(literal) && ARGUMENTS.includes(flag);
+        if (!flags.has(flag) && !ofOthers) {
           unknown.push(`${path}: ${flag} in ${literal}`);
         }
       }

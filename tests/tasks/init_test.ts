@@ -93,7 +93,7 @@ Deno.test("a starting project's commands train, go on, draw and serve; nothing i
     assert.deepEqual(commands.map(({ task }) => task), ["train", "train", "sample", "serve", "train"]);
     for (const { task, args } of commands) {
       if (task === "serve") {
-        assert.equal(readServeFlags(args).model, "my birds/runs/first");
+        assert.deepEqual(readServeFlags(args).model, [{ name: "first", path: "my birds/runs/first" }]);
         continue;
       }
       const short = task === "sample"
