@@ -117,7 +117,7 @@ export function readmeText({ folder }: StartingPlace, classes: readonly string[]
   return `# ${basename(resolve(folder))}
 
 \`train.json\` has the settings of a diffusion model's training. Editors complete and explain them, by the schema
-that the file names. The commands below are for the folder that this one was made from.
+that the file names. Run the commands below where \`deno task init\` was run.
 
 Train, and watch \`${FIRST_RUN}/report.html\`:
 
@@ -148,6 +148,7 @@ from:
 ${command("train", ...settings, "--print-settings=sources")}
 
 - Samples show nothing yet: more \`steps\`. They are copies of training images: fewer steps, or more images.
+- A damaged image stops the training, which names it: \`"onBadFile": "skip"\` leaves such files out.
 - Out of memory: half the \`batch\`, with \`"accumulate": 2\`.
 - Few images, all of at most 32 pixels: \`"init": "cifar10"\` in place of \`preset\` starts from a trained model.
 `;
