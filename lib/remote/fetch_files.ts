@@ -95,9 +95,11 @@ async function readBody(
   const total = length > 0 && !response.headers.has("content-encoding") ? length : undefined;
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   let bytes = 0;
-  for await (const piece of response.body ?? []) {
-    pieces.push(piece);
-    bytes += piece.length;
+  // A reader, since WebKit's streams have not always been iterable.
+  const reader = response.body?.getReader();
+  for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) {
+    pieces.push(read.value);
+    bytes += read.value.length;
     onProgress(bytes, total);
   }
   const whole = new Uint8Array(bytes);
