@@ -178,9 +178,13 @@ export class Residency {
     );
   }
 
-  /** Bytes that a model takes at least, as far as is known. */
+  /**
+   * Bytes that a model takes at least, as far as is known; no more than there are, so that one that does not fit alone is tried
+   * and refused: a restarted worker may have less memory than the one that the model was measured on.
+   */
   #need(lane: Lane): number {
-    return Math.max(lane.engine.bytes ?? 0, this.#atLeast.get(lane) ?? 0);
+    const known = Math.max(lane.engine.bytes ?? 0, this.#atLeast.get(lane) ?? 0);
+    return Math.min(known, this.#options.memory() ?? Infinity);
   }
 }
 

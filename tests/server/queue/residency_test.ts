@@ -224,6 +224,16 @@ Deno.test("a model that cannot be loaded fails its requests, the others go on, a
   assert.ok(again.result);
 });
 
+Deno.test("a model that was measured on a device with more memory is refused, and holds up no other", async () => {
+  const { run, engines: { a }, told } = await bench(2, { a: 1, large: 3 });
+  assertRefused(await run("large"), 503, "model_failed", /large cannot be loaded/);
+  assert.deepEqual(told, ["-a", "large: large needs 3 bytes", "+a"]);
+  const other = await run("a");
+  a!.tick(2);
+  await settle();
+  assert.ok(other.result);
+});
+
 Deno.test("what fits is loaded before it is asked for, and nothing leaves for it", async () => {
   const { engines: { a, b, c, d }, resident, told } = await bench(4, { a: 2, b: 1, c: 2, d: 1 }, {
     cold: true,
