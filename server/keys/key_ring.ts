@@ -115,7 +115,14 @@ export class KeyRing {
     this.#keys = keys;
     this.#rate.keep(new Set(keys.map(({ id }) => id)));
     this.#log.info("keys read again", { keys: keys.length });
-    for (const listener of this.#listeners) listener(this);
+    for (const listener of this.#listeners) {
+      try {
+        listener(this);
+      } catch (error) {
+        // The next reading must come, so that keys can still be revoked.
+        this.#log.error("a change of keys was not carried out everywhere", { problem: String(error) });
+      }
+    }
   }
 
   /** Stops reading the file. */

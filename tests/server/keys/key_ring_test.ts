@@ -64,3 +64,23 @@ Deno.test("a server without any key warns that it refuses everything", async () 
     ring.close();
   });
 });
+
+Deno.test("a listener that fails is logged, and the file is read on", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const file = join(directory, "keys.json");
+    const [anna, bob] = [makeKey("anna"), makeKey("bob")];
+    await writeKeys(file, [anna]);
+    const lines: string[] = [];
+    const clock = new FakeClock();
+    const ring = await KeyRing.open(file, new JsonLog((line) => lines.push(line)), { clock });
+    ring.listen(() => {
+      throw new Error("disk full");
+    });
+    await writeKeys(file, [anna, bob]);
+    await ring.refresh();
+    assert.match(lines.join(), /a change of keys was not carried out everywhere.*disk full/);
+    assert.ok(ring.has(bob.key.id));
+    assert.equal(clock.pending, 1, "the next reading is due");
+    ring.close();
+  });
+});
