@@ -105,6 +105,17 @@ function reader(text, notes) {
   };
 }
 
+/** Least length of a digest in a picture; shorter ones, as of a picture made by hand, could be of any model. */
+const LEAST_DIGEST = 8;
+
+/**
+ * @param {string} given a digest, or its beginning
+ * @param {string} digest
+ */
+export function isDigestOf(given, digest) {
+  return given.length >= LEAST_DIGEST && digest.startsWith(given);
+}
+
 /**
  * @param {ReadonlyMap<string, string>} text
  * @param {Offer} offer
@@ -112,14 +123,14 @@ function reader(text, notes) {
  */
 function noteModel(text, { model, guide }, notes) {
   const [name, digest] = [text.get("model"), text.get("model_digest")];
-  const same = digest === undefined ? name === model.id : model.digest.startsWith(digest);
+  const same = digest === undefined ? name === model.id : isDigestOf(digest, model.digest);
   if (!same) {
     const which = name === model.id ? "another state of the model" : "the model";
     const here = name === model.id ? "" : `; this server has ${model.id}`;
     notes.push(`It was drawn by ${which} ${brief(name ?? "")}${here}. The picture will be another one.`);
   }
   const [guided, weights] = [text.get("guide"), text.get("guide_digest")];
-  const known = weights === undefined ? guided === guide?.id : guide?.digest.startsWith(weights);
+  const known = weights === undefined ? guided === guide?.id : guide && isDigestOf(weights, guide.digest);
   if (guided !== undefined && !known) {
     notes.push(`It was guided by the model ${brief(guided)}, by which this server’s is not.`);
   }

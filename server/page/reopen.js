@@ -4,7 +4,7 @@
  * @module
  */
 import { byId, element } from "./dom.js";
-import { readDrawn } from "./drawn.js";
+import { isDigestOf, readDrawn } from "./drawn.js";
 import { expectEdit, openOriginal, writeEdit } from "./editor.js";
 import { writeSettings } from "./form.js";
 import { PngError, readPng } from "./png_text.js";
@@ -77,7 +77,7 @@ export async function reopenPicture({ source, wish }) {
 async function read(given) {
   const png = await readPng(given);
   const digest = png.text.get("model_digest");
-  const drawnBy = offers.find(({ model }) => digest !== undefined && model.digest.startsWith(digest));
+  const drawnBy = offers.find(({ model }) => digest !== undefined && isDigestOf(digest, model.digest));
   const drawn = offer && readDrawn(png, drawnBy ?? offer);
   if (drawn && drawnBy) await choose(drawnBy);
   return drawn;

@@ -585,6 +585,17 @@ function reader(text, notes) {
   };
 }
 
+/** Least length of a digest in a picture; shorter ones, as of a picture made by hand, could be of any model. */
+const LEAST_DIGEST = 8;
+
+/**
+ * @param {string} given a digest, or its beginning
+ * @param {string} digest
+ */
+export function isDigestOf(given, digest) {
+  return given.length >= LEAST_DIGEST && digest.startsWith(given);
+}
+
 /**
  * @param {ReadonlyMap<string, string>} text
  * @param {Offer} offer
@@ -592,14 +603,14 @@ function reader(text, notes) {
  */
 function noteModel(text, { model, guide }, notes) {
   const [name, digest] = [text.get("model"), text.get("model_digest")];
-  const same = digest === undefined ? name === model.id : model.digest.startsWith(digest);
+  const same = digest === undefined ? name === model.id : isDigestOf(digest, model.digest);
   if (!same) {
     const which = name === model.id ? "another state of the model" : "the model";
     const here = name === model.id ? "" : \`; this server has \${model.id}\`;
     notes.push(\`It was drawn by \${which} \${brief(name ?? "")}\${here}. The picture will be another one.\`);
   }
   const [guided, weights] = [text.get("guide"), text.get("guide_digest")];
-  const known = weights === undefined ? guided === guide?.id : guide?.digest.startsWith(weights);
+  const known = weights === undefined ? guided === guide?.id : guide && isDigestOf(weights, guide.digest);
   if (guided !== undefined && !known) {
     notes.push(\`It was guided by the model \${brief(guided)}, by which this server’s is not.\`);
   }
@@ -3538,7 +3549,7 @@ function crc32(bytes) {
  * @module
  */
 import { byId, element } from "./dom.js";
-import { readDrawn } from "./drawn.js";
+import { isDigestOf, readDrawn } from "./drawn.js";
 import { expectEdit, openOriginal, writeEdit } from "./editor.js";
 import { writeSettings } from "./form.js";
 import { PngError, readPng } from "./png_text.js";
@@ -3611,7 +3622,7 @@ export async function reopenPicture({ source, wish }) {
 async function read(given) {
   const png = await readPng(given);
   const digest = png.text.get("model_digest");
-  const drawnBy = offers.find(({ model }) => digest !== undefined && model.digest.startsWith(digest));
+  const drawnBy = offers.find(({ model }) => digest !== undefined && isDigestOf(digest, model.digest));
   const drawn = offer && readDrawn(png, drawnBy ?? offer);
   if (drawn && drawnBy) await choose(drawnBy);
   return drawn;

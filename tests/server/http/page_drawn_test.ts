@@ -130,6 +130,10 @@ Deno.test("what this server cannot repeat is noted, and the rest is taken", () =
       { model_digest: "ff" },
       "It was drawn by another state of the model fake-model-step-100. The picture will be another one.",
     ],
+    [
+      { model_digest: "" }, // the beginning of every digest
+      "It was drawn by another state of the model fake-model-step-100. The picture will be another one.",
+    ],
     [{ guide: "weak" }, "It was guided by the model weak, by which this server’s is not."],
     [
       { guide: "weak", guide_digest: "ff" },
