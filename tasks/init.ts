@@ -80,10 +80,11 @@ async function main(args: readonly string[]): Promise<void> {
   const software = await isSoftware();
   const settings = startingSettings({ images, software, size, preset });
   const place = { folder, data };
+  // The settings last: with them the folder is complete, and this task refuses it.
   const files = new Map([
-    [settingsFile, settingsText(settings, place)],
     [join(folder, "README.md"), readmeText(place, images?.classes ?? [])],
     [join(folder, ".gitignore"), IGNORED],
+    [settingsFile, settingsText(settings, place)],
   ]);
   await makeDirectory(folder);
   const output = standardOutput();

@@ -74,7 +74,7 @@ Deno.test("a starting project's commands train, go on, draw and serve; nothing i
     assert.deepEqual([made.code, made.err], [0, ""]);
     assert.equal(
       made.out,
-      "wrote my birds/train.json\nwrote my birds/README.md\nkept my birds/.gitignore\n" +
+      "wrote my birds/README.md\nkept my birds/.gitignore\nwrote my birds/train.json\n" +
         "18 images to train on, of 2 classes, about 90 pixels on the shorter side: size 32, preset tiny, as there is no GPU\n" +
         "train: deno task train --settings 'my birds/train.json'\n",
     );
