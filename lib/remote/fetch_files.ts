@@ -69,7 +69,7 @@ async function fetchFile(
   let response: Response;
   try {
     response = await fetch(url, { signal });
-    if (response.status === 404) {
+    if (isAbsent(response)) {
       await response.body?.cancel();
       return undefined;
     }
@@ -84,6 +84,14 @@ async function fetchFile(
     if (error instanceof CheckpointError || signal?.aborted) throw error;
     throw new CheckpointError(`${url} cannot be fetched: ${(error as Error).message}`);
   }
+}
+
+/**
+ * True for an answer in place of a file that is not there: 404; 403, as of object stores that do not let strangers list; or a page,
+ * as of hosts that answer every path with one.
+ */
+function isAbsent({ status, headers }: Response): boolean {
+  return status === 404 || status === 403 || /^text\/html\b/.test(headers.get("content-type") ?? "");
 }
 
 async function readBody(

@@ -22,3 +22,27 @@ Deno.test("fetchModelFiles reads bodies of browsers whose streams cannot be iter
     globalThis.fetch = usual;
   }
 });
+
+Deno.test("fetchModelFiles does without optional files, whatever a host answers in their place", async () => {
+  const absent: Response[] = [
+    new Response("not found", { status: 404 }),
+    new Response("<Error><Code>AccessDenied</Code></Error>", { status: 403 }),
+    new Response("<!doctype html>", { headers: { "content-type": "text/html; charset=utf-8" } }),
+  ];
+  const usual = globalThis.fetch;
+  for (const answer of absent) {
+    globalThis.fetch = (url) =>
+      Promise.resolve(/unet/.test(String(url)) ? new Response("abc") : answer.clone());
+    try {
+      const { files } = await fetchModelFiles("https://models.example/cat");
+      assert.deepEqual([...files.keys()].map((name) => name.split("/")[0]), ["unet", "unet"]);
+      globalThis.fetch = () => Promise.resolve(answer.clone());
+      await assert.rejects(fetchModelFiles("https://models.example/cat"), {
+        name: "CheckpointError",
+        message: "https://models.example/cat/unet/config.json is missing",
+      });
+    } finally {
+      globalThis.fetch = usual;
+    }
+  }
+});
