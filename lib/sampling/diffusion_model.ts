@@ -138,8 +138,8 @@ export class DiffusionModel {
   }
 
   /**
-   * Samples images as {@linkcode DiffusionModel.generate} does, and yields them after each step. Other requests wait until the
-   * loop has ended, or is left by `break`.
+   * Samples images as {@linkcode DiffusionModel.generate} does, and yields them after each step. Other requests, and
+   * `close`, wait until the loop has ended, or is left by `break`: awaited inside the loop, they would wait for ever.
    *
    * @param options as for {@linkcode DiffusionModel.generate}; all images are drawn in one batch
    * @param show images of the steps before the last: the model's estimate of x_0 (`predicted`), or x_t (`noisy`)
