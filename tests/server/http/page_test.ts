@@ -72,6 +72,7 @@ visitTest(
   "steps follow the sampler, as by the server's defaults, until somebody chooses a number",
   { settings: { steps: undefined } },
   async ({ page }) => {
+    await page.locator("#draw:enabled").waitFor(); // the form is filled
     const steps = page.getByLabel("Steps");
     assert.equal(await steps.inputValue(), "15");
     const choose = async (sampler: string) => {
@@ -88,6 +89,7 @@ visitTest(
   "the evaluations that the server was started with are the form's, for every sampler",
   { settings: { steps: 12 } },
   async ({ page }) => {
+    await page.locator("#draw:enabled").waitFor(); // the form is filled
     const steps = page.getByLabel("Steps");
     assert.equal(await steps.inputValue(), "12");
     await page.getByLabel("Sampler").selectOption("heun"); // two evaluations a step
