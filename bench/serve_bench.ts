@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../lib/counted.ts";
 import { basename } from "node:path";
 import { defaultSettings, type ServerSettings } from "../server/settings.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
@@ -130,7 +131,7 @@ class ServeBench {
     const turns = this.options.quick ? [batching, oneAtATime] : [batching, oneAtATime, oneAtATime, batching];
     const results = new Map<MeasuredServer, LoadResult[]>([[batching, []], [oneAtATime, []]]);
     const seconds = this.options.seconds * 2 / turns.length;
-    this.reporter.start(Math.ceil(turns.length * seconds), `${clients} client${clients === 1 ? "" : "s"}`);
+    this.reporter.start(Math.ceil(turns.length * seconds), counted(clients, "client"));
     for (const [turn, server] of turns.entries()) {
       const what = server === batching ? "batching" : "one at a time";
       const result = await runLoad({

@@ -28,6 +28,7 @@ const ROOMS: readonly Room[] = [
   { path: "lib/program.ts", floor: 2, browser: true },
   { path: "lib/random.ts", floor: 2, browser: true },
   { path: "lib/shell.ts", floor: 1, browser: true },
+  { path: "lib/counted.ts", floor: 1, browser: true },
   { path: "lib/suggest.ts", floor: 1, browser: true },
   { path: "kernels/", floor: 2, browser: true, sees: ["lib/errors.ts"] },
   { path: "lib/gpu/dawn/", floor: 2, browser: ["package.ts"], sees: ["lib/errors.ts", "lib/process.ts"] },

@@ -8,7 +8,7 @@ import { cropped, frameImage } from "../lib/data/decode/framing.ts";
 import { inRgb } from "../lib/data/rgb_images.ts";
 import { evenly } from "../lib/sampling/illustrate.ts";
 import { type Picture, writePicture } from "../terminal/pictures.ts";
-import { counted } from "../terminal/progress.ts";
+import { counted } from "../lib/counted.ts";
 
 /** Classes that are listed one by one. */
 const LISTED_CLASSES = 12;

@@ -13,7 +13,8 @@ import { commandLine } from "../lib/program.ts";
 import { TaskCommand } from "../terminal/cli.ts";
 import { number, oneOf, path, text } from "../terminal/values.ts";
 import { checkWritable } from "../terminal/pictures.ts";
-import { counted, createReporter, reporterMode } from "../terminal/progress.ts";
+import { counted } from "../lib/counted.ts";
+import { createReporter, reporterMode } from "../terminal/progress.ts";
 import { runToExit, type Task } from "../terminal/task.ts";
 import { MODEL_DEFAULT, MODEL_HELP, modelDirectory, modelPath, VARIANT_HELP } from "./runs.ts";
 

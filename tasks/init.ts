@@ -14,7 +14,7 @@ import { TaskCommand } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { checkWritable } from "../terminal/pictures.ts";
-import { counted } from "../terminal/progress.ts";
+import { counted } from "../lib/counted.ts";
 import { runToExit, type Task } from "../terminal/task.ts";
 import { oneOf, path } from "../terminal/values.ts";
 import { DATA_HELP, describeOption, SIZE } from "./data_flags.ts";

@@ -10,7 +10,8 @@ import { encodeGif } from "../lib/image/animation.ts";
 import type { TaskCommand } from "../terminal/cli.ts";
 import { integer, path } from "../terminal/values.ts";
 import { checkWritable, writePicture } from "../terminal/pictures.ts";
-import { counted, type Reporter } from "../terminal/progress.ts";
+import { counted } from "../lib/counted.ts";
+import type { Reporter } from "../terminal/progress.ts";
 
 /** Flags that say where pictures go. */
 export interface OutputFlags {

@@ -13,6 +13,7 @@ import {
   type UNetConfig,
 } from "../mod.ts";
 import { checkBatchOptions } from "../lib/data/load_images.ts";
+import { counted } from "../lib/counted.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { exists } from "../lib/files/durable.ts";
 import { imageChannels, imageSize } from "../lib/model/config.ts";
@@ -87,7 +88,7 @@ export async function readEvaluationData(
     const split = own ? await readRunSplit(run!) : undefined;
     const { train, validation } = selectImages(all, split ?? { limit: null, seed: 0 });
     if (validation.length === 0) throw error;
-    const count = `${validation.length} validation image${validation.length === 1 ? "" : "s"}`;
+    const count = counted(validation.length, "validation image");
     const caveat = own
       ? ", which the run was not trained on,"
       : run === undefined

@@ -34,7 +34,8 @@ import {
   writeImages,
 } from "./picture_output.ts";
 import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
-import { counted, createReporter, reporterMode } from "../terminal/progress.ts";
+import { counted } from "../lib/counted.ts";
+import { createReporter, reporterMode } from "../terminal/progress.ts";
 import { runToExit, type Task } from "../terminal/task.ts";
 import {
   addDeviceFlags,

@@ -9,6 +9,7 @@ import { SingleBar } from "cli-progress";
 import process from "node:process";
 import { printable } from "../lib/shell.ts";
 import { standardOutput } from "./output.ts";
+import { counted } from "../lib/counted.ts";
 
 /** `bar`: a progress bar; `lines`: text without control characters; `json`: one object a line; `quiet`: nothing. */
 export type ReporterMode = "bar" | "lines" | "json" | "quiet";
@@ -249,11 +250,6 @@ function drawBar(progress: number): string {
 /** Formats a number with four significant digits; integers are left as they are. */
 export function formatNumber(value: number): string {
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
-}
-
-/** A count with its noun, e.g. `1 image`, `2 images`. */
-export function counted(count: number, one: string): string {
-  return `${count} ${one}${count === 1 ? "" : "s"}`;
 }
 
 /** Approximate duration in words, e.g. `9 minutes`. */

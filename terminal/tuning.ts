@@ -6,7 +6,8 @@
 import { TUNE_MODES, type TuneMode, type TuningProgress } from "../lib/tuning/tuning.ts";
 import type { FlagOptions } from "./cli.ts";
 import { oneOf } from "./values.ts";
-import { counted, formatDuration, type Reporter } from "./progress.ts";
+import { counted } from "../lib/counted.ts";
+import { formatDuration, type Reporter } from "./progress.ts";
 
 /** Options of the `--tune` flag; undefined means `auto`. */
 export const TUNE_OPTIONS: FlagOptions<TuneMode> = { value: oneOf(TUNE_MODES), defaultText: "auto" };

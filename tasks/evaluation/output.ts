@@ -12,7 +12,7 @@ import type { NearestSummary } from "../../lib/evaluation/memorisation.ts";
 import { reportPage, type ReportSection } from "../../lib/evaluation/page.ts";
 import { exists, removeLeftovers, writeDurable } from "../../lib/files/durable.ts";
 import { Images } from "../../lib/image/images.ts";
-import { counted } from "../../terminal/progress.ts";
+import { counted } from "../../lib/counted.ts";
 import type { ExportForm } from "./flags.ts";
 import type { HeldOut } from "../run_data.ts";
 import type { ConditionedLikelihood } from "./likelihood.ts";

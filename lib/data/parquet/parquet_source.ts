@@ -5,6 +5,7 @@
  * @module
  */
 
+import { counted } from "../../counted.ts";
 import { DataError } from "../../errors.ts";
 import { stampOf } from "../files.ts";
 import type { ImageSource } from "../image_source.ts";
@@ -215,10 +216,6 @@ function imageColumn({ path, columns }: ParquetFile): string {
 function splitOfPath(path: string): SplitName | undefined {
   const words = path.split("/").reverse().flatMap((name) => name.split(/[-_.]/));
   return words.map(splitOfName).find((split) => split !== undefined);
-}
-
-function counted(count: number, one: string, several: string): string {
-  return `${count} ${count === 1 ? one : several}`;
 }
 
 function isNumber(value: unknown): value is bigint | number {
