@@ -103,7 +103,7 @@ async function readBody(
   const total = length > 0 && !response.headers.has("content-encoding") ? length : undefined;
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   let bytes = 0;
-  // A reader, since WebKit's streams have not always been iterable.
+  // A reader, because not every browser's streams can be iterated.
   const reader = response.body?.getReader();
   for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) {
     pieces.push(read.value);
