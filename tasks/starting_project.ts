@@ -117,7 +117,7 @@ export function readmeText({ folder }: StartingPlace, classes: readonly string[]
   return `# ${basename(resolve(folder))}
 
 \`train.json\` has the settings of a diffusion model's training. Editors complete and explain them, by the schema
-that the file names. Run the commands below where \`deno task init\` was run.
+that the file names. Run the commands below where \`${commandLine("init")}\` was run.
 
 Train, and watch \`${FIRST_RUN}/report.html\`:
 

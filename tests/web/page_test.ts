@@ -68,10 +68,11 @@ browserTest(
         await page.getByLabel(label, { exact: true }).fill(value);
       }
       await page.getByRole("button", { name: "Draw" }).click();
+      // While the model is still being loaded: the page then waits after the first step.
+      await page.getByRole("button", { name: "Pause" }).click();
       await page.getByText("On google swiftshader, the browser’s software in place of a GPU").waitFor();
       await page.getByText("Step 1 of 4").waitFor();
       const early = await pixelsOf(page, "#pictures");
-      await page.getByRole("button", { name: "Pause" }).click();
       await page.getByRole("button", { name: "Continue" }).click();
       await page.locator("#announce", { hasText: /^2 pictures in \d/ }).waitFor();
       await screenshot(page, "desktop-light");
@@ -101,7 +102,7 @@ browserTest(
       await page.getByLabel("Steps", { exact: true }).fill("50");
       await page.getByRole("button", { name: "Draw" }).focus();
       await page.keyboard.press("Enter");
-      await page.getByText("Step 1 of 50").waitFor();
+      await page.getByText(/^Step \d+ of 50$/).waitFor();
       await page.getByRole("button", { name: "Stop" }).focus();
       await page.keyboard.press("Enter");
       await page.locator("#announce", { hasText: /^Stopped after step \d+ of 50$/ }).waitFor();
