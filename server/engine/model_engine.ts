@@ -120,6 +120,7 @@ export class ModelEngine implements Engine {
 
   /** It was read, and is not on the device. */
   described(source: ModelSettings, facts: ServedModel): void {
+    if (!this.#facts || !takesAsMuch(this.#facts, facts)) this.#bytes = undefined;
     this.#know(source, facts);
     this.tell("onDescribed", facts);
   }
@@ -160,4 +161,10 @@ function isSame(
   { stepSeconds: __, loadedAt: ___, ...now }: ServedModel,
 ): boolean {
   return stepSeconds > 0 && isDeepStrictEqual(before, now);
+}
+
+/** True if two models take the same memory there. */
+function takesAsMuch(a: ServedModel, b: ServedModel): boolean {
+  return isDeepStrictEqual(a.config, b.config) && a.guideDigest === b.guideDigest &&
+    a.precision === b.precision;
 }

@@ -25,6 +25,8 @@ const ENCODE_SECONDS = 600;
 const ATTEMPTS = 3;
 /** Seconds between them. */
 const ATTEMPT_PAUSE = 5;
+/** Seconds for which a job waits for its model where that cannot be loaded: somebody may mend it. */
+const LOAD_SECONDS = 600;
 /** Number of images of which the speed is known. */
 const RECENT = 20;
 
@@ -47,6 +49,8 @@ interface Active {
   readonly drawing: Set<number>;
   /** Failed attempts of images. */
   readonly failures: Map<number, number>;
+  /** Clock's time in milliseconds since which its model cannot be loaded. */
+  unloadableSince: number | undefined;
   readonly cancel: AbortController;
   /** The model that the stored images are known to come from; undefined before the first image, and in a new process. */
   drawnBy: ServedModel | undefined;
@@ -73,7 +77,8 @@ export class JobDrawing {
   readonly #finishes: number[] = [];
   /** Images that are being drawn, by model. */
   readonly #drawing = new Map<Engine, number>();
-  #callOffPause: (() => void) | undefined;
+  /** Models whose images wait after a failure, each with the function that calls the end of its pause off. */
+  readonly #pauses = new Map<Engine, () => void>();
   #closed = false;
 
   constructor(
@@ -118,6 +123,7 @@ export class JobDrawing {
       missing,
       drawing: new Set(),
       failures: new Map(),
+      unloadableSince: undefined,
       cancel: new AbortController(),
       drawnBy: undefined,
       failed: false,
@@ -143,13 +149,13 @@ export class JobDrawing {
   /** Stops drawing; what is being drawn is dropped. */
   close(): void {
     this.#closed = true;
-    this.#callOffPause?.();
+    for (const callOff of this.#pauses.values()) callOff();
     for (const { cancel } of this.#active.values()) cancel.abort();
   }
 
   #fill(): void {
     const { runner } = this.#context;
-    while (!this.#closed && !this.#callOffPause && !runner.state.draining) {
+    while (!this.#closed && !runner.state.draining) {
       const next = this.#next();
       if (!next) return;
       this.#draw(next);
@@ -173,7 +179,7 @@ export class JobDrawing {
     for (const active of order) {
       const { engine } = active;
       const model = engine?.model;
-      if (!engine || !model || !this.#hasRoom(engine)) continue;
+      if (!engine || !model || this.#pauses.has(engine) || !this.#hasRoom(engine)) continue;
       const position = this.#nextOf(active, model);
       if (position !== undefined) return { active, position, engine, model };
     }
@@ -199,7 +205,7 @@ export class JobDrawing {
     try {
       await this.#drawImage(next);
     } catch (error) {
-      this.#recover(active, position, error);
+      this.#recover(next, error);
     } finally {
       count(-1);
       active.drawing.delete(position);
@@ -221,6 +227,7 @@ export class JobDrawing {
       background: true,
       onProgress: ({ type }) => type === "started" && this.#started(active, model),
     });
+    active.unloadableSince = undefined;
     if (by !== model) {
       if (active.drawnBy === model) this.#putBack(active, position);
       return; // the next attempt is by the new model
@@ -283,24 +290,33 @@ export class JobDrawing {
   }
 
   /** Handles a failed attempt at an image: it is drawn again, or its job fails. */
-  #recover(active: Active, position: number, error: unknown): void {
+  #recover({ active, position, engine }: NextImage, error: unknown): void {
     if (active.cancel.signal.aborted) return;
     if (error instanceof ProblemError || error instanceof ConfigError) {
       const detail = `the model cannot draw this job any more: ${error.message}`;
       this.#fail(active, { code: "model_changed", detail });
       return;
     }
-    const isPassing = error instanceof JobError && error.status === 503;
-    const failures = (active.failures.get(position) ?? 0) + (isPassing ? 0 : 1);
-    active.failures.set(position, failures);
-    if (failures < ATTEMPTS) {
-      this.#putBack(active, position);
-      this.#pause(error instanceof JobError ? error.retryAfter ?? ATTEMPT_PAUSE : ATTEMPT_PAUSE);
-      return;
+    if (error instanceof JobError && error.code === "model_failed") {
+      active.unloadableSince ??= this.#clock.now();
+      if (this.#clock.now() - active.unloadableSince >= 1000 * LOAD_SECONDS) {
+        const detail = `${error.message} (tried for ${LOAD_SECONDS / 60} minutes)`;
+        this.#fail(active, { code: "model_failed", detail });
+        return;
+      }
+    } else if (!(error instanceof JobError && error.status === 503)) {
+      const failures = (active.failures.get(position) ?? 0) + 1;
+      active.failures.set(position, failures);
+      if (failures === ATTEMPTS) {
+        this.#context.log.error("job failed", { job: active.job.id, image: position }, error);
+        const detail =
+          `image ${position} could not be drawn in ${ATTEMPTS} attempts; the server's log says why`;
+        this.#fail(active, { code: "failed", detail });
+        return;
+      }
     }
-    this.#context.log.error("job failed", { job: active.job.id, image: position }, error);
-    const detail = `image ${position} could not be drawn in ${ATTEMPTS} attempts; the server's log says why`;
-    this.#fail(active, { code: "failed", detail });
+    this.#putBack(active, position);
+    this.#pause(engine, error instanceof JobError ? error.retryAfter ?? ATTEMPT_PAUSE : ATTEMPT_PAUSE);
   }
 
   #putBack({ missing, drawnBy }: Active, position: number): void {
@@ -331,11 +347,14 @@ export class JobDrawing {
     this.#onChange(job, image);
   }
 
-  #pause(seconds: number): void {
-    this.#callOffPause ??= this.#clock.after(1000 * seconds, () => {
-      this.#callOffPause = undefined;
+  /** Draws none of a model's images for a while. */
+  #pause(engine: Engine, seconds: number): void {
+    if (this.#closed || this.#pauses.has(engine)) return;
+    const end = () => {
+      this.#pauses.delete(engine);
       this.#fill();
-    });
+    };
+    this.#pauses.set(engine, this.#clock.after(1000 * seconds, end));
   }
 }
 

@@ -3,18 +3,24 @@
  * recently used model that no request uses leaves the device.
  *
  * If requests use all models on the device, those that wait for another get their turn too: after a while the models there
- * begin no further requests, and leave when the begun ones have ended.
+ * begin no further requests, and leave when the begun ones have ended. So do background jobs among themselves, in longer
+ * turns.
  *
  * @module
  */
 import { OutOfMemory } from "../../lib/gpu/budget.ts";
 import type { Clock } from "../clock.ts";
+import type { ServedModel } from "../engine/engine.ts";
 import type { Lane } from "./lane.ts";
+import type { Ticket } from "./ticket.ts";
 
 /** Milliseconds for which requests may use a model before it makes way for one that other requests wait for. */
 const TURN = 10_000;
 /** The same, as a multiple of the time that loading the other takes: most of the time should go into images. */
 const TURN_FACTOR = 4;
+/** The same where only background jobs use the one and wait for the other. */
+const BACKGROUND_TURN = 60_000;
+const BACKGROUND_TURN_FACTOR = 20;
 /** Milliseconds since the last request for a model before which it does not leave the device for a background job. */
 const KEPT = 60_000;
 
@@ -33,13 +39,24 @@ export interface ResidencyOptions {
   readonly onFailed: (lane: Lane, error: Error) => void;
 }
 
+/** A model that did not fit. */
+interface Misfit {
+  /** Its facts then: once it was read again, it may be another. */
+  readonly model: ServedModel | undefined;
+  /** Bytes that were free. */
+  readonly room: number;
+  /** Set if it was alone on the device. */
+  readonly alone?: OutOfMemory;
+}
+
 /** Decides which models are on the device. */
 export class Residency {
   readonly #options: ResidencyOptions;
-  /** Bytes that a model takes at least, where it did not fit. */
-  readonly #atLeast = new Map<Lane, number>();
+  readonly #misfits = new Map<Lane, Misfit>();
   /** Clock's time at which a model came to the device, and milliseconds that it took. */
   readonly #loads = new Map<Lane, { readonly at: number; readonly took: number }>();
+  /** Clock's time at which a model left the device. */
+  readonly #leftAt = new Map<Lane, number>();
   /** Models that were loaded, or tried, though nobody waited for them. */
   readonly #tried = new Set<Lane>();
   #loading = false;
@@ -55,6 +72,7 @@ export class Residency {
     this.#callOff?.();
     this.#callOff = undefined;
     if (this.#loading || lanes.length < 2) return;
+    this.#refuseTooLarge();
     const wanted = this.#wanted();
     if (wanted.some((lane) => this.#tryLoad(lane))) return;
     const [first] = wanted;
@@ -64,19 +82,24 @@ export class Residency {
       return;
     }
     const now = clock.now();
-    const turns = isAsked(first) ? this.#turnsBefore(first) : [];
-    this.#hold(turns.filter(({ end }) => end <= now).map(({ lane }) => lane));
-    if (this.#tryLoad(first)) return; // no request has begun for those that are held
-    const later = isAsked(first) ? turns.map(({ end }) => end) : this.#endsOfKeeping();
+    const next = wanted.find((lane) => isAsked(lane) || this.#fitsAfter(lane, this.#over(lane))) ?? first;
+    this.#hold(isAsked(next) || this.#fitsAfter(next, this.#over(next)) ? this.#over(next) : []);
+    if (this.#tryLoad(next)) return; // no request has begun for those that are held
+    const later = wanted.flatMap((lane) => this.#turnsBefore(lane).map(({ end }) => end));
+    if (!isAsked(next)) later.push(...this.#endsOfKeeping());
     const due = Math.min(...later.filter((time) => time > now));
     if (due < Infinity) this.#callOff = clock.after(due - now, () => this.update());
   }
 
-  /** Models that jobs wait for: those of requests first, by their arrival, then those of background jobs. */
+  /**
+   * Models that jobs wait for: those of requests first, by their arrival, then those of background jobs, the one that was on
+   * the device longest ago first.
+   */
   #wanted(): Lane[] {
     const since = (lane: Lane) => lane.foreground[0]?.arrived ?? Infinity;
+    const left = (lane: Lane) => this.#leftAt.get(lane) ?? -Infinity;
     return this.#options.lanes.filter((lane) => isLoadable(lane) && lane.tickets.size > 0)
-      .sort((a, b) => isAsked(a) || isAsked(b) ? since(a) - since(b) : 0);
+      .sort((a, b) => compare(since(a), since(b)) || compare(left(a), left(b)));
   }
 
   /** Loads the models that were never asked for, for the first request, where nothing has to leave for them. */
@@ -87,6 +110,14 @@ export class Residency {
     if (!lane) return;
     this.#tried.add(lane);
     this.#load(lane);
+  }
+
+  /** Fails the jobs of models that would not fit even alone: no other leaves the device for them. */
+  #refuseTooLarge(): void {
+    for (const lane of this.#wanted()) {
+      const error = this.#tooLarge(lane);
+      if (error) this.#options.onFailed(lane, error);
+    }
   }
 
   /** @returns false if there is no room for it at present */
@@ -102,6 +133,7 @@ export class Residency {
     for (const victim of victims) {
       this.#options.evacuate(victim);
       victim.engine.unload();
+      this.#leftAt.set(victim, this.#options.clock.now());
       this.#options.onEvicted(victim);
     }
     this.#hold([]);
@@ -112,13 +144,20 @@ export class Residency {
   /** Models that may leave the device for another, those without jobs first, and of these the least recently used. */
   #leaving(lane: Lane): Lane[] {
     const mayLeave = (other: Lane) => {
-      if (isAsked(lane)) {
-        return other.foreground.every(({ begun, halfWay }) => other.held && begun.size === 0 && !halfWay);
-      }
-      return other.tickets.size === 0 && this.#keptUntil(other) <= this.#options.clock.now();
+      const areDone = (tickets: readonly Ticket[]) =>
+        tickets.every(({ begun, halfWay }) => other.held && begun.size === 0 && !halfWay);
+      if (isAsked(lane)) return areDone(other.foreground);
+      return !isAsked(other) && areDone([...other.tickets]) && !this.#isKept(other);
     };
     return this.#others(lane).filter(mayLeave)
       .sort((a, b) => Number(a.tickets.size > 0) - Number(b.tickets.size > 0) || compare(a.usedAt, b.usedAt));
+  }
+
+  /** True if a model fits once `held`, and those that nobody uses, have left for its background jobs. */
+  #fitsAfter(lane: Lane, held: readonly Lane[]): boolean {
+    const unused = (other: Lane) => other.tickets.size === 0 && !this.#isKept(other);
+    const leaving = this.#others(lane).filter((other) => held.includes(other) || unused(other));
+    return leaving.reduce((room, { engine }) => room + (engine.bytes ?? 0), this.#room) >= this.#need(lane);
   }
 
   #load(lane: Lane): void {
@@ -130,25 +169,46 @@ export class Residency {
       const took = clock.now() - start;
       this.#loading = false;
       this.#tried.add(lane);
-      this.#atLeast.delete(lane);
+      this.#misfits.delete(lane);
       this.#loads.set(lane, { at: clock.now(), took });
       onLoaded(lane, took / 1000);
     };
     const failed = (error: Error) => {
       this.#loading = false;
-      if (error instanceof OutOfMemory && this.#others(lane).length > 0) this.#atLeast.set(lane, room + 1);
-      else if (lane.engine.model) onFailed(lane, error); // otherwise the engine is down, and will be back
+      const { model } = lane.engine;
+      const mayFit = error instanceof OutOfMemory && this.#others(lane).length > 0;
+      if (error instanceof OutOfMemory) {
+        this.#misfits.set(lane, { model, room, ...mayFit ? {} : { alone: error } });
+      }
+      if (!mayFit && model) onFailed(lane, error); // without a model the engine is down, and will be back
     };
     lane.engine.load().then(loaded, failed).finally(() => this.update());
   }
 
-  /** The models on the device, and the clock's times at which their turns end because requests wait for another. */
+  /**
+   * The models on the device that are to make way for another, and the clock's times at which their turns end because jobs
+   * wait for it. For background jobs alone, none does that requests use.
+   */
   #turnsBefore(lane: Lane): { readonly lane: Lane; readonly end: number }[] {
-    const turn = Math.max(TURN, TURN_FACTOR * (this.#loads.get(lane)?.took ?? 0));
-    const since = lane.foreground[0]?.arrived ?? this.#options.clock.now();
-    return this.#others(lane).map((other) => {
-      return { lane: other, end: Math.max(this.#loads.get(other)?.at ?? -Infinity, since) + turn };
+    const [shortest, factor] = isAsked(lane)
+      ? [TURN, TURN_FACTOR]
+      : [BACKGROUND_TURN, BACKGROUND_TURN_FACTOR];
+    const turn = Math.max(shortest, factor * (this.#loads.get(lane)?.took ?? 0));
+    const [first] = isAsked(lane) ? lane.foreground : lane.tickets;
+    const since = first?.arrived ?? this.#options.clock.now();
+    const concerned = this.#others(lane).filter((other) =>
+      isAsked(lane) || !isAsked(other) && other.tickets.size > 0
+    );
+    return concerned.map((other) => {
+      const end = Math.max(this.#loads.get(other)?.at ?? -Infinity, since) + turn;
+      return { lane: other, end: isAsked(lane) ? end : Math.max(end, this.#keptUntil(other)) };
     });
+  }
+
+  /** Models on the device whose turns before another are over. */
+  #over(lane: Lane): Lane[] {
+    const now = this.#options.clock.now();
+    return this.#turnsBefore(lane).filter(({ end }) => end <= now).map(({ lane }) => lane);
   }
 
   /** The clock's times at which models that nobody uses may leave for a background job. */
@@ -159,6 +219,11 @@ export class Residency {
 
   #keptUntil({ usedAt }: Lane): number {
     return usedAt + KEPT;
+  }
+
+  /** Requests have used it just now, so that it does not leave for a background job. */
+  #isKept(lane: Lane): boolean {
+    return this.#keptUntil(lane) > this.#options.clock.now();
   }
 
   #hold(held: readonly Lane[]): void {
@@ -183,8 +248,20 @@ export class Residency {
    * and refused: a restarted worker may have less memory than the one that the model was measured on.
    */
   #need(lane: Lane): number {
-    const known = Math.max(lane.engine.bytes ?? 0, this.#atLeast.get(lane) ?? 0);
-    return Math.min(known, this.#options.memory() ?? Infinity);
+    const atLeast = (this.#misfit(lane)?.room ?? -1) + 1;
+    return Math.min(Math.max(lane.engine.bytes ?? 0, atLeast), this.#options.memory() ?? Infinity);
+  }
+
+  /** How a model did not fit, if it has not been read again since. */
+  #misfit(lane: Lane): Misfit | undefined {
+    const misfit = this.#misfits.get(lane);
+    return misfit?.model === lane.engine.model ? misfit : undefined;
+  }
+
+  /** The error of a model that would not fit even alone. */
+  #tooLarge(lane: Lane): OutOfMemory | undefined {
+    const { alone, room = 0 } = this.#misfit(lane) ?? {};
+    return room >= (this.#options.memory() ?? Infinity) ? alone : undefined;
   }
 }
 

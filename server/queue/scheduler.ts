@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { OutOfMemory } from "../../lib/gpu/budget.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { Device, Pixels, ServedModel } from "../engine/engine.ts";
 import { checkFit, checkLoad, checkRows, pastDeadline, toDisplace } from "./admission.ts";
@@ -267,7 +268,9 @@ export class Scheduler implements JobRunner {
   /** Refuses the requests for a model that cannot be loaded, for a while. */
   #refuseModel(lane: Lane, error: Error): void {
     const { name } = lane.engine;
-    const message = `the model ${name} cannot be loaded; the server's log says why`;
+    const message = error instanceof OutOfMemory
+      ? `the model ${name} does not fit into the device's memory; the server's log says how much it needs`
+      : `the model ${name} cannot be loaded; the server's log says why`;
     lane.refusal = new JobError(503, "model_failed", message, FAILED_SECONDS, error);
     this.#clock.after(1000 * FAILED_SECONDS, () => {
       lane.refusal = undefined;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { CheckpointError, ConfigError } from "../../../lib/errors.ts";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
+import { presetConfig } from "../../../lib/model/presets.ts";
 import { GpuEngine } from "../../../server/engine/gpu_engine.ts";
 import { errorRecord, modelRecord } from "../../../server/engine/protocol.ts";
 import { FakeClock } from "../../support/server/fake_clock.ts";
@@ -181,6 +182,19 @@ Deno.test("a reload that fails leaves the old model, and the old path for a new 
   workers[0].crash("gone");
   clock.advance(500);
   assert.deepEqual(workers[1].take(), [START_COMMAND]);
+});
+
+Deno.test("a model that was replaced while off the device takes as much as before only if it is of the same size", async () => {
+  const { engine, workers: [worker] } = await startEngine();
+  for (const [preset, bytes] of [["tiny", 100], ["small", undefined]] as const) {
+    engine.unload();
+    const reloading = engine.reload("/models/two");
+    const { request } = worker.take().at(-1) as { request: number };
+    const model = modelRecord(fakeModel({ digest: preset, config: presetConfig(preset, 10) }));
+    worker.report({ type: "described", request, model });
+    await reloading;
+    assert.equal(engine.bytes, bytes, preset);
+  }
 });
 
 Deno.test("answers to several reloads find who asked", async () => {

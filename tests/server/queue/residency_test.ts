@@ -19,13 +19,15 @@ interface ModelsBench {
 interface BenchOptions extends FakeEngineOptions {
   /** Only the first model is on the device; default: all that fit, in their order. */
   readonly cold?: boolean;
+  /** Memory that changes. */
+  readonly memory?: () => number;
 }
 
 /** A device of some bytes. */
 async function bench(
   memory: number,
   sizes: Record<string, number>,
-  { cold = false, ...options }: BenchOptions = {},
+  { cold = false, memory: changing, ...options }: BenchOptions = {},
 ): Promise<ModelsBench> {
   const engines: Record<string, FakeEngine> = {};
   const all = () => Object.values(engines);
@@ -40,7 +42,12 @@ async function bench(
   const clock = new FakeClock();
   const told: string[] = [];
   const scheduler = new Scheduler(
-    { models: all(), memory },
+    {
+      models: all(),
+      get memory() {
+        return changing?.() ?? memory;
+      },
+    },
     { queue: 8, timeout: 1000, maxWork: 1e9 },
     clock,
     {
@@ -224,14 +231,91 @@ Deno.test("a model that cannot be loaded fails its requests, the others go on, a
   assert.ok(again.result);
 });
 
-Deno.test("a model that was measured on a device with more memory is refused, and holds up no other", async () => {
-  const { run, engines: { a }, told } = await bench(2, { a: 1, large: 3 });
-  assertRefused(await run("large"), 503, "model_failed", /large cannot be loaded/);
+Deno.test("a model that does not fit even alone is tried once, and holds up no other", async () => {
+  const { run, engines: { a, large }, clock, resident, told } = await bench(2, { a: 1, large: 3 });
+  const message = /^the model large does not fit into the device's memory; the server's log says how much/;
+  assertRefused(await run("large"), 503, "model_failed", message);
   assert.deepEqual(told, ["-a", "large: large needs 3 bytes", "+a"]);
   const other = await run("a");
   a!.tick(2);
   await settle();
   assert.ok(other.result);
+  for (const background of [false, true]) {
+    clock.advance(70_000);
+    assertRefused(await run("large", { background }), 503, "model_failed", message);
+    assert.deepEqual([resident(), large!.loads, told.slice(3)], [["a"], 1, ["large: large needs 3 bytes"]]);
+    told.pop();
+  }
+});
+
+Deno.test("a model that did not fit is tried again once it is another, or there is more memory", async () => {
+  const memory = { bytes: 2 };
+  const { run, engines: { large }, clock } = await bench(2, { a: 1, large: 3 }, {
+    memory: () => memory.bytes,
+  });
+  assertRefused(await run("large"), 503, "model_failed", /does not fit/);
+  clock.advance(10_000);
+  memory.bytes = 3;
+  large!.room = () => 3;
+  const outcome = await run("large");
+  large!.tick(2);
+  await settle();
+  assert.ok(outcome.result);
+
+  const { run: runAgain, engines: { large: replaced }, clock: later } = await bench(2, { a: 1, large: 3 });
+  assertRefused(await runAgain("large"), 503, "model_failed", /does not fit/);
+  later.advance(10_000);
+  replaced!.describe();
+  assertRefused(await runAgain("large"), 503, "model_failed", /does not fit/);
+  assert.equal(replaced!.loads, 2);
+});
+
+Deno.test("background jobs of models that do not fit together take turns, and draw begun images to their end", async () => {
+  const { run, engines: { a, b, c }, clock, resident, told } = await bench(1, { a: 1, b: 1, c: 1 });
+  const outcomes: Record<string, Outcome[]> = { a: [], b: [], c: [] };
+  const start = async (model: string, seed: number) => {
+    outcomes[model]!.push(await run(model, { seed, background: true, steps: 4 }));
+  };
+  for (const model of ["a", "b", "c"]) for (let seed = 0; seed < 3; seed++) await start(model, seed);
+  clock.advance(59_999);
+  await settle();
+  assert.deepEqual(resident(), ["a"]);
+  a!.tick(1);
+  clock.advance(1);
+  await settle();
+  assert.deepEqual([resident(), a!.batch.length], [["a"], 2], "images that have begun are finished");
+  a!.tick(3);
+  await settle();
+  assert.deepEqual([resident(), a!.removed], [["b"], []]);
+  await start("a", 3);
+  for (let round = 0; round < 9; round++) {
+    for (const engine of [a, b, c]) engine!.tick(4);
+    clock.advance(60_000);
+    await settle();
+    for (const engine of [a, b, c]) engine!.tick(4);
+    await settle();
+  }
+  assert.deepEqual(told.slice(0, 6), ["-a", "+b", "-b", "+c", "-c", "+a"], "none is passed over");
+  for (const [model, all] of Object.entries(outcomes)) {
+    for (const [seed, { result }] of all.entries()) {
+      assert.deepEqual(result?.images, [fakePixels({ label: 3, seed, steps: 4 })], `${model}, seed ${seed}`);
+    }
+  }
+});
+
+Deno.test("background jobs do not hold their model for another that would not fit beside what requests use", async () => {
+  const { run, engines: { a, b }, clock, resident } = await bench(2, { a: 1, b: 1, large: 2 });
+  await run("a", { steps: 1000 });
+  const large = await run("large", { background: true });
+  const outcomes = [];
+  for (let minute = 0; minute < 5; minute++) {
+    outcomes.push(await run("b", { seed: minute, background: true }));
+    clock.advance(60_000);
+    b!.tick(2);
+    await settle();
+  }
+  assert.ok(outcomes.every(({ result }) => result));
+  assert.deepEqual([resident(), large.result, a!.batch.length], [["a", "b"], undefined, 1]);
 });
 
 Deno.test("what fits is loaded before it is asked for, and nothing leaves for it", async () => {

@@ -258,6 +258,12 @@ export class FakeEngine implements Engine {
     this.#tell("onUp", this.#model);
   }
 
+  /** Is read again without being loaded, perhaps with changes. */
+  describe(changes: Partial<ServedModel> = {}): void {
+    this.#model = this.#lastModel = { ...this.#lastModel, ...changes };
+    this.#tell("onDescribed", this.#model);
+  }
+
   reload(path: string = this.#lastModel.path): Promise<ServedModel> {
     if (this.reloadError) return Promise.reject(this.reloadError);
     if (path.includes("missing")) {
