@@ -4,6 +4,7 @@
  * @module
  */
 import { ConfigError } from "../lib/errors.ts";
+import { withFileLock } from "../lib/files/directory_lock.ts";
 import { writeDurable } from "../lib/files/durable.ts";
 import { commandLine } from "../lib/program.ts";
 import { type ApiKey, createKey, hasExpired, rotateKey } from "../server/keys/api_key.ts";
@@ -16,19 +17,30 @@ async function main(args: readonly string[]): Promise<void> {
   const now = new Date();
   const command = readKeysCommand(args, now);
   const { file } = command;
-  const present = await statOf(file);
-  if (!present && command.action !== "add") {
-    const allowed = `a file that exists; \`${
-      commandLine("keys", ["add", "NAME", "--keys", file])
-    }\` makes it`;
-    throw new ConfigError("--keys", file, allowed);
+  if (command.action === "list") {
+    return standardOutput().write(listOf(await readKeys(file, await statOf(file)), now));
   }
-  const keys = present ? await readKeyFile(file) : [];
-  if (command.action === "list") return standardOutput().write(listOf(keys, now));
-  const { changed, secret, said } = change(command, keys, now);
-  await write(file, changed, present);
+  // Between reading and writing, no other command may write.
+  const { secret, said } = await withFileLock(`${await targetOf(file)}.lock`, async () => {
+    const present = await statOf(file);
+    const result = change(command, await readKeys(file, present, command.action === "add"), now);
+    await write(file, result.changed, present);
+    return result;
+  });
   for (const line of said) complain(line);
   if (secret !== undefined) standardOutput().write(`${secret}\n`);
+}
+
+/** Reads the keys: none where the file may be missing, and is. */
+async function readKeys(
+  file: string,
+  present: Deno.FileInfo | undefined,
+  mayBeMissing = false,
+): Promise<readonly ApiKey[]> {
+  if (present) return await readKeyFile(file);
+  if (mayBeMissing) return [];
+  const add = commandLine("keys", ["add", "NAME", "--keys", file]);
+  throw new ConfigError("--keys", file, `a file that exists; \`${add}\` makes it`);
 }
 
 /** The keys after a command, the secret that it made, and what it says. */
@@ -81,13 +93,18 @@ async function statOf(file: string): Promise<Deno.FileInfo | undefined> {
   }
 }
 
+/** The file that a link leads to. */
+async function targetOf(file: string): Promise<string> {
+  return await Deno.realPath(file).catch(() => file);
+}
+
 /** Replaces the file; its permissions and owner stay, since the server may run as another user than this. */
 async function write(
   file: string,
   keys: readonly ApiKey[],
   present: Deno.FileInfo | undefined,
 ): Promise<void> {
-  const path = present ? await Deno.realPath(file) : file; // a link stays one
+  const path = await targetOf(file); // a link stays one
   const mode = (present?.mode ?? 0o600) & 0o777;
   await writeDurable(path, new TextEncoder().encode(keyFileText(keys)), { mode });
   if (!present || present.uid === null) return;

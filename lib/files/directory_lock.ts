@@ -1,10 +1,10 @@
 /**
- * Exclusive locks on directories, for the life of a process or for one action. The operating system locks the open file
- * `.lock`, so that the lock ends with the process even after a crash; the file stays behind and means nothing by itself.
+ * Exclusive locks on directories and files, for the life of a process or for one action. The operating system locks an open
+ * file (`.lock` in a directory), so that the lock ends with the process even after a crash; the file stays behind and means nothing by itself.
  *
  * @module
  */
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { TrainingError } from "../errors.ts";
 import { makeDirectory, writeError } from "./durable.ts";
 
@@ -55,16 +55,22 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
   return { release, [Symbol.dispose]: release };
 }
 
-/**
- * Runs `body` with the directory's lock held, waiting for other processes to release it. Runs it without the lock where
- * locking fails: in a directory that cannot be written to, the write that follows reports the error, and some file systems
- * have no locks.
- */
+/** Runs `body` with the directory's lock held, as {@linkcode withFileLock} does. */
 export async function withDirectoryLock<T>(directory: string, body: () => Promise<T>): Promise<T> {
+  return await withFileLock(join(directory, LOCK), body);
+}
+
+/**
+ * Runs `body` with a lock held, waiting for other processes to release it. Runs it without the lock where locking fails: in
+ * a directory that cannot be written to, the write that follows reports the error, and some file systems have no locks.
+ *
+ * @param path of the lock's file, which is made where it is missing, with its directory, and stays behind
+ */
+export async function withFileLock<T>(path: string, body: () => Promise<T>): Promise<T> {
   let file: Deno.FsFile | undefined;
   try {
-    await Deno.mkdir(directory, { recursive: true });
-    file = await Deno.open(join(directory, LOCK), { write: true, create: true });
+    await Deno.mkdir(dirname(path), { recursive: true });
+    file = await Deno.open(path, { write: true, create: true });
     await file.lock(true);
   } catch {
     // see above

@@ -99,6 +99,21 @@ export class Jobs {
   }
 
   /**
+   * The job that the same request was accepted as, if it was sent before with this idempotency key.
+   *
+   * @throws {ProblemError} 422 for a key of another request
+   */
+  known(
+    { client, idempotencyKey, fields }: Pick<JobAsked, "client" | "idempotencyKey" | "fields">,
+    files?: EditFiles,
+  ): StoredJob | undefined {
+    const known = idempotencyKey === undefined ? undefined : this.store.byKey(client, idempotencyKey);
+    if (!known || known.requestDigest === digestOf(fields, files)) return known?.job;
+    const detail = "Idempotency-Key: expected one that no other request was sent with";
+    throw new ProblemError(422, "idempotency_key_reused", detail);
+  }
+
+  /**
    * Accepts a job.
    *
    * @returns the job, and false if it is that of an earlier request with its idempotency key; the key of its webhook if that is
@@ -107,14 +122,10 @@ export class Jobs {
    *   jobs or none can be accepted now
    * @throws {ConfigError} for images that do not fit the batch
    */
-  create({ client, keyName, idempotencyKey, fields, limits, pictures }: JobAsked): AcceptedJob {
-    const requestDigest = digestOf(fields, pictures?.files);
-    const known = idempotencyKey === undefined ? undefined : this.store.byKey(client, idempotencyKey);
-    if (known) {
-      if (known.requestDigest === requestDigest) return { job: known.job, isNew: false };
-      const detail = "Idempotency-Key: expected one that no other request was sent with";
-      throw new ProblemError(422, "idempotency_key_reused", detail);
-    }
+  create(accepted: JobAsked): AcceptedJob {
+    const { client, keyName, idempotencyKey, fields, limits, pictures } = accepted;
+    const known = this.known(accepted, pictures?.files);
+    if (known) return { job: known, isNew: false };
     const { runner } = this.#context;
     if (runner.state.draining) {
       throw new ProblemError(503, "draining", "the server is shutting down", {
@@ -133,7 +144,7 @@ export class Jobs {
     const asked = {
       client,
       idempotencyKey,
-      requestDigest,
+      requestDigest: digestOf(fields, pictures?.files),
       request,
       count,
       model: model.id,

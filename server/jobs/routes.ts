@@ -17,7 +17,7 @@ import { describeJob, jobListSchema, jobSchema, linkTo } from "./answers.ts";
 import { streamJobEvents } from "./events.ts";
 import type { EditFiles } from "../pictures/decoder.ts";
 import { jobFormSchema, jobRequestSchema, readJobBody } from "./fields.ts";
-import type { AskedPictures, Jobs } from "./jobs.ts";
+import type { AcceptedJob, AskedPictures, Jobs } from "./jobs.ts";
 import type { StoredJob } from "./store.ts";
 import { zipImages } from "./zip.ts";
 
@@ -68,16 +68,13 @@ export function jobRoutes(app: App, context: ServerContext, jobs: Jobs | undefin
     refuseQuery(c, ["image", ...Object.keys(schema.shape)]);
     const idempotencyKey = readKey(c);
     const { fields, files } = await readJobBody(c, schema);
-    const pictures = files && await decodeAsked(c, context, files, fields.model ?? undefined);
     const { client, key } = c.var;
     const limits = settingsFor(c, settings);
-    const { job, isNew, secret } = jobs.create({
-      client,
-      keyName: key?.name,
-      idempotencyKey,
-      fields,
-      limits,
-      pictures,
+    const asked = { client, keyName: key?.name, idempotencyKey, fields, limits };
+    const known = jobs.known(asked, files); // before its pictures are decoded
+    const { job, isNew, secret }: AcceptedJob = known ? { job: known, isNew: false } : jobs.create({
+      ...asked,
+      pictures: files && await decodeAsked(c, context, files, fields.model ?? undefined),
     });
     const { webhook, ...described } = describeJob(jobs.store.get(job.id) ?? job, jobs, settings);
     const answer = { ...described, ...(webhook && { webhook: { ...webhook, ...(secret && { secret }) } }) };

@@ -49,6 +49,18 @@ Deno.test("keys are added, listed, rotated and revoked; a key is printed once, a
   });
 });
 
+Deno.test("commands at the same time lose no key of each other", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const names = ["anna", "bob", "carl", "dora", "eve", "fay"];
+    const codes = await Promise.all(
+      names.map(async (name) => (await runTask("keys", ["add", name], directory)).code),
+    );
+    assert.deepEqual(codes, names.map(() => 0));
+    const keys = await readKeyFile(join(directory, "keys.json"));
+    assert.deepEqual(keys.map(({ name }) => name).sort(), names);
+  });
+});
+
 Deno.test({
   name: "the permissions of a file stay, a link stays a link, and what others may write is refused",
   ignore: Deno.build.os === "windows",

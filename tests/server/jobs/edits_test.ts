@@ -89,8 +89,13 @@ Deno.test("images of a job with a picture are the files that /v1/images/edits gi
 });
 
 Deno.test("JSON with data URLs is the same job as a form, also for its Idempotency-Key", async () => {
-  await withJobs({}, async (server) => {
-    const { post, until } = server;
+  let decoded = 0;
+  const decoder = {
+    decode: (...job: Parameters<typeof decodeEdit>) => (decoded++, decodeEdit(...job)),
+    close() {},
+  };
+  await withJobs({ parts: { decoder }, engine: { automatic: undefined } }, async (server) => {
+    const { post, until, engine } = server;
     const fields = { count: 2, seed: 3, steps: 4, strength: 0.75 };
     const json = { ...fields, images: [dataUrl(picture)], mask: dataUrl(mask) };
     const key = { "Idempotency-Key": "k" };
@@ -103,6 +108,12 @@ Deno.test("JSON with data URLs is the same job as a form, also for its Idempoten
     ) {
       assert.equal((await problemOf(await send(server, other, key))).status, 422);
     }
+    assert.ok(
+      decoded <= 2,
+      "pictures are decoded for the request and for drawing, and not when it is repeated",
+    );
+    await until(first.id, () => engine.batch.length === 2);
+    engine.tick(4);
     assert.equal((await until(first.id, hasEnded)).status, "done");
   });
 });
