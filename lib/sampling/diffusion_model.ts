@@ -6,14 +6,13 @@
 import { guidanceOf } from "../diffusion/guidance.ts";
 import type { PlannedStep, SamplerChoice } from "../diffusion/sampler.ts";
 import type { TrainedProcess } from "../diffusion/trained_process.ts";
-import { DeviceError } from "../errors.ts";
 import type { ModelFiles } from "../files/pipeline_files.ts";
 import { Images } from "../image/images.ts";
 import { imageChannels, imageSize, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import { DenoisingPass } from "./denoising_pass.ts";
 import type { DeviceModel, ModelOptions } from "./device_model.ts";
-import { DrawQueue } from "./draw_queue.ts";
+import { DrawQueue, modelClosed } from "./draw_queue.ts";
 import { givenBy, planImage } from "./edits/edit_plan.ts";
 import { checkImageShape } from "./edits/image_edit.ts";
 import type { FrameRequest } from "./image_job.ts";
@@ -138,8 +137,8 @@ export class DiffusionModel {
   }
 
   /**
-   * Samples images as {@linkcode DiffusionModel.generate} does, and yields them after each step. Other requests, and
-   * `close`, wait until the loop has ended, or is left by `break`: awaited inside the loop, they would wait for ever.
+   * Samples images as {@linkcode DiffusionModel.generate} does, and yields them after each step. Other requests do not wait
+   * for the loop to end; after `close`, its next step throws.
    *
    * @param options as for {@linkcode DiffusionModel.generate}; all images are drawn in one batch
    * @param show images of the steps before the last: the model's estimate of x_0 (`predicted`), or x_t (`noisy`)
@@ -279,7 +278,10 @@ export class DiffusionModel {
     return pass;
   }
 
-  /** Waits for pending requests, then frees the model, and the device if it was opened with the model. */
+  /**
+   * Waits for pending requests, and ends loops over steps after the step in progress; then frees the model, and the device
+   * if it was opened with the model.
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -290,7 +292,7 @@ export class DiffusionModel {
 
   /** @throws {DeviceError} if the model was closed */
   #open(): DeviceModel {
-    if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
+    if (this.#closed) throw modelClosed();
     return this.#model;
   }
 

@@ -5,10 +5,23 @@
  */
 import { networkRows } from "../diffusion/guidance.ts";
 import type { PlannedStep } from "../diffusion/sampler.ts";
+import { DeviceError } from "../errors.ts";
 import type { DeviceModel } from "./device_model.ts";
 import { type Drawn, type DrawOptions, Generator, generatorRows, type StepImages } from "./generator.ts";
 import type { SlotPicture } from "./slots/slot_buffers.ts";
 import type { SlotImage } from "./slot_image.ts";
+
+/** The error of a request to a closed model. */
+export function modelClosed(): DeviceError {
+  return new DeviceError("this model was closed; load it again to draw more");
+}
+
+/** A loop over the steps of a request. */
+interface Loop {
+  readonly generator: Generator;
+  /** Settles when its step in progress is done. */
+  step: Promise<unknown>;
+}
 
 /** Draws requests in order. The generator is kept while its batch suits them. */
 export class DrawQueue {
@@ -16,6 +29,8 @@ export class DrawQueue {
   #generator: Generator | undefined;
   /** Settles when all requests so far are done. */
   #idle: Promise<unknown> = Promise.resolve();
+  readonly #loops = new Set<Loop>();
+  #closed = false;
 
   constructor(model: DeviceModel) {
     this.#model = model;
@@ -44,36 +59,62 @@ export class DrawQueue {
   }
 
   /**
-   * Draws after all earlier requests, step by step; later ones wait until the loop over the steps has ended, or is left.
+   * Draws step by step, with a generator of its own between the first step and the last: other requests can be drawn
+   * meanwhile.
    *
    * @param of see {@linkcode Generator.steps}
-   * @throws {DeviceError} if the batch does not fit into device memory
+   * @throws {DeviceError} if the batch does not fit into device memory, or the queue was closed since the step before
    */
   async *steps(
     images: readonly SlotImage[],
     plan: readonly PlannedStep[],
     of: SlotPicture["of"],
   ): AsyncGenerator<StepImages, void> {
-    const earlier = this.#idle;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#idle = promise;
-    try {
-      await earlier;
+    const building = this.#idle.then(async () => {
       const generator = await this.#generatorFor(images.length, this.#rowsOf(images), plan.length);
-      yield* generator.steps(images, plan, of);
+      this.#generator = undefined;
+      return generator;
+    });
+    this.#idle = building.catch(() => {});
+    const generator = await building;
+    const loop: Loop = { generator, step: Promise.resolve() };
+    this.#loops.add(loop);
+    try {
+      const steps = generator.steps(images, plan, of);
+      while (true) {
+        if (this.#closed) throw modelClosed();
+        const step = steps.next();
+        loop.step = step.catch(() => {});
+        const { done, value } = await step;
+        if (done) return;
+        yield value;
+      }
     } finally {
-      resolve();
+      if (this.#loops.delete(loop)) this.#giveBack(generator);
     }
+  }
+
+  /** Keeps a generator for later requests, if there is no other. */
+  #giveBack(generator: Generator): void {
+    if (this.#closed || this.#generator) generator.destroy();
+    else this.#generator = generator;
   }
 
   #rowsOf(images: readonly SlotImage[]): number {
     return Math.max(...images.map((image) => networkRows(image, this.#model.guide !== undefined)));
   }
 
-  /** Waits for pending requests, then frees the generator. */
+  /** Waits for pending requests, and for the steps that are being drawn, then frees the generators. */
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#idle;
     this.#generator?.destroy();
+    const loops = [...this.#loops];
+    this.#loops.clear();
+    for (const { generator, step } of loops) {
+      await step;
+      generator.destroy();
+    }
   }
 
   /**
