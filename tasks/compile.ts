@@ -107,10 +107,17 @@ export function missingRuntime(output: string): string | undefined {
     `${url[1]} of the same version of Deno (${Deno.version.deno}) here and name the file by DENORT_BIN`;
 }
 
+/** Path of the executable: for Windows, Deno adds an ending. */
+export function executablePath({ out, target }: Flags, os: typeof Deno.build.os = Deno.build.os): string {
+  const isWindows = target === undefined ? os === "windows" : target.includes("windows");
+  return isWindows && !/[.]exe$/i.test(out) ? `${out}.exe` : out;
+}
+
 async function main(args: readonly string[]): Promise<void> {
   const flags = readFlags(args);
-  await Deno.mkdir(dirname(flags.out), { recursive: true });
-  await checkWritable("--out", flags.out);
+  const path = executablePath(flags);
+  await Deno.mkdir(dirname(path), { recursive: true });
+  await checkWritable("--out", path);
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: compileArguments(flags, await leftOut()),
     env: { NO_COLOR: "1" },
@@ -119,12 +126,12 @@ async function main(args: readonly string[]): Promise<void> {
   }).output();
   const output = new TextDecoder().decode(stderr);
   if (!success) {
-    const problem = missingRuntime(output) ?? `deno compile failed:\n${output.trim()}`;
-    throw new DenoiseError(problem);
+    const problem = missingRuntime(output);
+    throw new DenoiseError(`${problem ? `${problem}\n` : ""}deno compile failed:\n${output.trim()}`);
   }
-  const { size } = await Deno.stat(flags.out).catch(() => Deno.stat(`${flags.out}.exe`));
+  const { size } = await Deno.stat(path);
   standardOutput().write(
-    `${flags.out}: ${(size / 1e6).toFixed(0)} MB; ${basename(flags.out)} --help lists its commands\n`,
+    `${path}: ${(size / 1e6).toFixed(0)} MB; ${basename(path)} --help lists its commands\n`,
   );
 }
 

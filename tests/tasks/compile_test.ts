@@ -1,7 +1,7 @@
 /** `deno task compile`. Deno's runtime for executables may not be within reach: then what is put into one is compared with what is needed. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { EMBEDDED, missingRuntime } from "../../tasks/compile.ts";
+import { EMBEDDED, executablePath, missingRuntime } from "../../tasks/compile.ts";
 import { programWords } from "../../tasks/commands.ts";
 import { processArguments, SERVER_COMMAND } from "../../terminal/modules.ts";
 import { runTask } from "../support/command.ts";
@@ -48,6 +48,15 @@ Deno.test("an executable starts itself as its server and its tasks, and names it
   ]);
 });
 
+Deno.test("the executable is where Deno puts it: for Windows with an ending", () => {
+  const windows = "x86_64-pc-windows-msvc";
+  assert.equal(executablePath({ out: "dist/denoise", target: windows }, "linux"), "dist/denoise.exe");
+  assert.equal(executablePath({ out: "dist/denoise.exe", target: windows }, "linux"), "dist/denoise.exe");
+  assert.equal(executablePath({ out: "dist/denoise" }, "windows"), "dist/denoise.exe");
+  const linux = "x86_64-unknown-linux-gnu";
+  assert.equal(executablePath({ out: "dist/denoise", target: linux }, "windows"), "dist/denoise");
+});
+
 Deno.test("what Deno says without its runtime is told as what to do; other failures are not taken for that", () => {
   const said = "Download https://dl.deno.land/release/v2.9.6/denort-x86_64-unknown-linux-gnu.zip\n" +
     "error: Writing deno compile executable\n\nCaused by:\n    1: error sending request for url (https://dl.deno.land/…)";
@@ -73,6 +82,7 @@ Deno.test("without a network the task names the runtime that is missing, and lea
       err,
       /^error: Deno's runtime for executables could not be fetched from https:\S+denort-\S+\.zip: run this where/m,
     );
+    assert.match(err, /deno compile failed:\n[\s\S]*error sending request/, "what Deno said");
     assert.equal(
       [...Deno.readDirSync(join(directory, "out"))].filter(({ name }) => name === "denoise").length,
       0,
