@@ -158,6 +158,7 @@ export type {
   EpochRecord,
   EvaluationEvent,
   EvaluationProgressEvent,
+  NoteEvent,
   SampleMeasures,
   SamplesEvent,
   StartEvent,

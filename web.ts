@@ -107,6 +107,7 @@ export type {
   EpochRecord,
   EvaluationEvent,
   EvaluationProgressEvent,
+  NoteEvent,
   SampleMeasures,
   SamplesEvent,
   StartEvent,

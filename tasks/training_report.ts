@@ -4,9 +4,18 @@
  * @module
  */
 import { join } from "node:path";
-import type { EndEvent, EvaluationEvent, SamplesEvent, StartEvent, StepEvent, TrainEvent } from "../mod.ts";
+import type {
+  EndEvent,
+  EpochEvent,
+  EvaluationEvent,
+  SamplesEvent,
+  StartEvent,
+  StepEvent,
+  TrainEvent,
+} from "../mod.ts";
 import type { Backend } from "../lib/gpu/backend.ts";
 import { describeBits } from "../lib/evaluation/likelihood_report.ts";
+import { METRICS } from "../lib/train/metrics.ts";
 import { inPrecision } from "../lib/model/precision.ts";
 import { commandLine } from "../lib/program.ts";
 import { drawOrWarn, writePicture } from "../terminal/pictures.ts";
@@ -14,6 +23,7 @@ import { inFlags } from "../terminal/cli.ts";
 import { counted } from "../lib/counted.ts";
 import { formatDuration, type Reporter, roughly } from "../terminal/progress.ts";
 import { describeImages } from "./data_sheet.ts";
+import { ShownEpochs } from "./shown_epochs.ts";
 import { FLAG_OF } from "./train_flags.ts";
 import { showTuning } from "../terminal/tuning.ts";
 
@@ -53,6 +63,7 @@ export class TrainingReport {
   #end: EndEvent | undefined;
   /** True after the estimate of the remaining time was shown. */
   #estimated = false;
+  #epochs: ShownEpochs = new ShownEpochs(1);
   /** True while the bar is that of an evaluation. */
   #evaluating = false;
 
@@ -95,16 +106,9 @@ export class TrainingReport {
         }, this.#isFirstStep(event) ? undefined : event.remainingSeconds);
         this.#showEstimate(event);
         break;
-      case "epoch": {
-        const validation = event.valLoss?.toFixed(5) ?? "none";
-        report.line(
-          `epoch ${event.epoch}: training loss ${
-            event.trainLoss.toFixed(5)
-          }, validation loss ${validation}, ` +
-            formatDuration(event.seconds),
-        );
+      case "epoch":
+        if (this.#epochs.shows(event)) report.line(describeEpoch(event));
         break;
-      }
       case "samples":
         await this.#writeGrid(event);
         break;
@@ -119,8 +123,12 @@ export class TrainingReport {
       case "warning":
         report.line(`warning: ${inFlags(event.message, FLAG_OF)}`);
         break;
+      case "note":
+        report.line(`note: ${inFlags(event.message, FLAG_OF)}`);
+        break;
       case "end":
         report.stop();
+        this.#showLastEpoch();
         if (event.interrupted) report.line(this.#describeInterruption(event));
         else this.#end = event;
         break;
@@ -181,9 +189,24 @@ export class TrainingReport {
         } too few to learn much from; images will be noise (--steps 3000)`,
       );
     }
+    this.#epochs = new ShownEpochs(totalSteps / stepsPerEpoch);
+    const { every } = this.#epochs;
+    if (every > 1) {
+      const file = join(this.#out, METRICS);
+      report.line(
+        `note: of ${
+          Math.ceil(totalSteps / stepsPerEpoch)
+        } epochs, one in ${every} is shown, unless they take half a minute each; all are in ${file}`,
+      );
+    }
     report.line(`run directory ${this.#out}`);
     [this.#step, this.#totalSteps] = [event.resumedFrom, totalSteps];
     report.start(totalSteps, "training", event.resumedFrom);
+  }
+
+  #showLastEpoch(): void {
+    const last = this.#epochs.takeLast();
+    if (last) this.#report.line(describeEpoch(last));
   }
 
   /** Shows the training's bar again. */
@@ -241,6 +264,13 @@ export class TrainingReport {
     return `${done}, ${share} of them now, in ${here} with data, samples and pictures; ` +
       `training and validation of all steps took ${formatDuration(seconds)}`;
   }
+}
+
+/** One line about an epoch. */
+function describeEpoch({ epoch, trainLoss, valLoss, seconds }: EpochEvent): string {
+  const validation = valLoss?.toFixed(5) ?? "none";
+  return `epoch ${epoch}: training loss ${trainLoss.toFixed(5)}, validation loss ${validation}, ` +
+    formatDuration(seconds);
 }
 
 /** One line about an evaluation. */

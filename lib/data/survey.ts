@@ -20,6 +20,8 @@ export interface ImageSurvey {
   readonly classes: readonly string[];
   /** Shorter side of the image in the middle of those looked at, by that side, pixels; undefined if no header can be read. */
   readonly shortSide: number | undefined;
+  /** Files among those looked at whose headers cannot be read, in words for messages. */
+  readonly damaged: readonly string[];
   /** True for CIFAR-10's batches, which take no options. */
   readonly batches: boolean;
 }
@@ -31,7 +33,13 @@ export interface ImageSurvey {
  */
 export async function surveyImages(path: string): Promise<ImageSurvey> {
   if (await findBatches(path)) {
-    return { images: CIFAR10_TRAINING, classes: CIFAR10_CLASSES, shortSide: IMAGE_SIDE, batches: true };
+    return {
+      images: CIFAR10_TRAINING,
+      classes: CIFAR10_CLASSES,
+      shortSide: IMAGE_SIDE,
+      damaged: [],
+      batches: true,
+    };
   }
   await using source = await openSource(path, () => {});
   const { images, classes, validation } = await source.layout("train", undefined);
@@ -41,11 +49,19 @@ export async function surveyImages(path: string): Promise<ImageSurvey> {
     (_, i) => images[Math.floor(i * step)]!.file, // below the number of images
   );
   const sides: number[] = [];
+  const damaged: string[] = [];
   for await (const content of source.read(some)) {
     const dimensions = "bytes" in content ? claimedDimensions(content.bytes) : undefined;
     if (dimensions) sides.push(Math.min(dimensions.width, dimensions.height));
+    else damaged.push(source.describe(content.file));
   }
   sides.sort((a, b) => a - b);
   const kept = validation ? images.length : Math.floor(images.length * 0.9); // a tenth is kept for validation
-  return { images: kept, classes, shortSide: sides[Math.floor(sides.length / 2)], batches: false };
+  return {
+    images: kept,
+    classes,
+    shortSide: sides[Math.floor(sides.length / 2)],
+    damaged: damaged.sort(),
+    batches: false,
+  };
 }

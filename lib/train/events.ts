@@ -216,6 +216,14 @@ export interface WarningEvent {
   readonly message: string;
 }
 
+/** Something that the run does by itself, and that is as it should be. */
+export interface NoteEvent {
+  /** Tells this event from the others. */
+  readonly type: "note";
+  /** Human-readable message. */
+  readonly message: string;
+}
+
 /** Last event. */
 export interface EndEvent {
   /** Tells this event from the others. */
@@ -259,4 +267,5 @@ export type TrainEvent =
   | EvaluationProgressEvent
   | CheckpointEvent
   | WarningEvent
+  | NoteEvent
   | EndEvent;

@@ -5,7 +5,7 @@
  */
 import { DataError, TrainingError } from "../errors.ts";
 import { permutation } from "../random.ts";
-import type { EpochRecord, StartEvent, TrainEvent, WarningEvent } from "./events.ts";
+import type { EpochRecord, NoteEvent, StartEvent, TrainEvent, WarningEvent } from "./events.ts";
 import { Forecast } from "./forecast.ts";
 import { describeRemedy, findNonFinite } from "./non_finite.ts";
 import type { RunEvaluator, RunSaves } from "./run_keeping.ts";
@@ -73,7 +73,7 @@ export class Run {
     await metrics?.appendStart(start, { adapter, data, plan: this.#plan });
     yield start;
     if (trainingIsOver(this.#plan)) this.#warnings.push(describeFinished(this.#plan));
-    yield* this.#takeWarnings();
+    yield* this.#takeMessages();
     this.#clock.start();
     this.#log.restart();
     // Ho et al. 2020, algorithm 1, lines 1 and 6: repeat until the steps are done
@@ -98,7 +98,7 @@ export class Run {
     const interrupted = !trainingIsOver(this.#plan);
     const stoppedEarly = stopsEarly(this.#plan);
     await this.#parts.metrics?.append({ type: "end", step, interrupted, stoppedEarly, seconds });
-    yield* this.#takeWarnings();
+    yield* this.#takeMessages();
     const best = checkpoints?.best;
     yield {
       ...{ type: "end", step, interrupted, stoppedEarly, history: [...history], seconds },
@@ -132,7 +132,7 @@ export class Run {
     if (nonFinite) await this.#stop(nonFinite);
     const event = eventDue || !this.#parts.options.logEvery ? this.#log.event() : undefined;
     if (event) await this.#parts.metrics?.append(event);
-    yield* this.#takeWarnings();
+    yield* this.#takeMessages();
     if (event) yield event;
   }
 
@@ -204,12 +204,12 @@ export class Run {
     if (overfitting !== undefined) this.#warnings.push(overfitting);
     if (step % stepsPerEpoch === 0) progress.lossSum = progress.lossCount = progress.epochSeconds = 0;
     await metrics?.append({ type: "epoch", ...record });
-    yield* this.#takeWarnings();
+    yield* this.#takeMessages();
     yield { type: "epoch", ...record };
     if (this.#checkpoints) {
       await this.#checkpoints.saveSnapshot();
       yield await this.#checkpoints.save();
-      yield* this.#takeWarnings();
+      yield* this.#takeMessages();
     }
     this.#forecast.validated((performance.now() - began) / 1000);
     this.#clock.start();
@@ -218,7 +218,7 @@ export class Run {
 
   async *#drawGrid(): AsyncGenerator<TrainEvent> {
     yield* this.#grids.draw();
-    yield* this.#takeWarnings();
+    yield* this.#takeMessages();
     this.#clock.start();
     this.#log.restart();
   }
@@ -228,7 +228,7 @@ export class Run {
     const event = yield* evaluation.evaluate();
     if (event) {
       if (event.type === "evaluation") await this.#parts.metrics?.append(event);
-      yield* this.#takeWarnings();
+      yield* this.#takeMessages();
       yield event;
       this.#forecast.evaluated((performance.now() - began) / 1000);
     }
@@ -236,8 +236,10 @@ export class Run {
     this.#log.restart();
   }
 
-  #takeWarnings(): WarningEvent[] {
-    return this.#warnings.splice(0).map((message) => ({ type: "warning", message }));
+  #takeMessages(): (WarningEvent | NoteEvent)[] {
+    const warnings = this.#warnings.splice(0).map((message): WarningEvent => ({ type: "warning", message }));
+    const notes = this.#parts.notes.splice(0).map((message): NoteEvent => ({ type: "note", message }));
+    return [...warnings, ...notes];
   }
 
   #startEvent(): StartEvent {

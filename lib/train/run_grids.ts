@@ -15,7 +15,7 @@ export class RunGrids {
   readonly #forecast: Forecast;
   /** Optimizer steps done at the last grid. */
   #drawnStep: number | undefined;
-  #warnedOfFewGrids = false;
+  #notedFewGrids = false;
 
   constructor(parts: RunParts, forecast: Forecast) {
     this.#parts = parts;
@@ -32,7 +32,7 @@ export class RunGrids {
     if (step === totalSteps || stopsEarly(plan)) return true;
     const times = { grid: this.#forecast.gridSeconds(last.seconds / stepsPerEpoch), epoch: last.seconds };
     const due = gridIsDue(plan, this.#drawnStep, times);
-    if (!due && plan.grids.sampleEvery === null) this.#warnOfFewGrids();
+    if (!due && plan.grids.sampleEvery === null) this.#noteFewGrids();
     return due;
   }
 
@@ -50,13 +50,13 @@ export class RunGrids {
     this.#forecast.drawn((performance.now() - began) / 1000);
   }
 
-  #warnOfFewGrids(): void {
-    if (this.#warnedOfFewGrids) return;
-    this.#warnedOfFewGrids = true;
+  #noteFewGrids(): void {
+    if (this.#notedFewGrids) return;
+    this.#notedFewGrids = true;
     const share = `${100 * GRID_SHARE} %`;
-    this.#parts.warnings.push(
-      `to keep within ${share} of the time, sample grids are drawn after some epochs only, and at the end ` +
-        "(`sampleEvery` sets the epochs between them)",
+    this.#parts.notes.push(
+      `sample grids are drawn after some epochs only, and at the end, so that they take ${share} of the time ` +
+        "at most (`sampleEvery` sets the epochs between them)",
     );
   }
 }

@@ -43,8 +43,9 @@ export interface RunParts {
   readonly checkpoints: RunSaves | undefined;
   /** Undefined if nothing is written. */
   readonly metrics: KeptLog | undefined;
-  /** Warnings not yet passed to the caller. */
+  /** Warnings and notes not yet passed to the caller. */
   readonly warnings: string[];
+  readonly notes: string[];
 }
 
 /**
@@ -64,6 +65,7 @@ export function buildRun(
 ): Promise<RunParts> {
   const { settings, progress } = plan;
   const { tuning, warnings, keeping } = given;
+  const notes: string[] = [];
   const scope = new ResourceScope(gpu, "training");
   return scope.guard(async () => {
     const objective = objectiveOf(settings);
@@ -106,7 +108,7 @@ export function buildRun(
     }
     const classes = options.data.classes.length;
     if (grid && grid.labels.length > 0 && grid.labels.length < classes) {
-      warnings.push(`sample grids show ${grid.labels.length} of the ${classes} classes`);
+      notes.push(`sample grids show ${grid.labels.length} of the ${classes} classes`);
     }
     await keeping.saveTuning(gpu, options, tuning);
     if (checkpoint) {
@@ -141,6 +143,7 @@ export function buildRun(
       staging,
       metrics,
       warnings,
+      notes,
     };
     return { ...parts, checkpoints: await keeping.openSaves(parts, checkpoint?.path) };
   });

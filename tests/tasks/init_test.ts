@@ -59,9 +59,18 @@ Deno.test("settings suit the size and number of the images, and the adapter", ()
 Deno.test("images are surveyed by their headers", async () => {
   await inTemporaryDirectory(async (directory) => {
     await makeBirds(directory, 5);
-    assert.deepEqual(await surveyImages(join(directory, "birds")), {
-      ...{ images: 9, classes: ["owl", "wren"], shortSide: 90, batches: false },
-    });
+    const survey = { images: 9, classes: ["owl", "wren"], shortSide: 90, batches: false };
+    assert.deepEqual(await surveyImages(join(directory, "birds")), { ...survey, damaged: [] });
+    const damaged = ["owl/a.png", "owl/b.jpg", "wren/c.png", "wren/d.webp"].map((file) =>
+      join(directory, "birds", file)
+    );
+    for (const file of damaged) await Deno.writeTextFile(file, "no image");
+    const found = await surveyImages(join(directory, "birds"));
+    assert.deepEqual(found.damaged, damaged);
+    const { out } = await runTask("init", ["--data", "birds"], directory);
+    const told =
+      /^4 files cannot be read as images: birds\/owl\/a\.png, birds\/owl\/b\.jpg, birds\/wren\/c\.png, and 1 other; training stops there, unless train\.json has "onBadFile": "skip"$/m;
+    assert.match(out, told);
   });
 });
 

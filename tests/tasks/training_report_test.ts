@@ -73,6 +73,39 @@ function end(event: Partial<EndEvent> = {}): EndEvent {
   };
 }
 
+/** Epochs told of a run of so many, which ends after `last`. */
+async function epochsTold(epochs: number, seconds: number, last = epochs): Promise<string[]> {
+  const events = Array.from({ length: last }, (_, i): Told => {
+    const event = {
+      type: "epoch" as const,
+      epoch: i + 1,
+      step: 9 * (i + 1),
+      trainLoss: 0.5,
+      valLoss: 0.25,
+      seconds,
+    };
+    return [i, event];
+  });
+  const lines = await told([0, start({ stepsPerEpoch: 9, totalSteps: 9 * epochs })], ...events, [
+    last,
+    end(),
+  ]);
+  return lines.flatMap((line) => /^(?:epoch (\d+)|note: (of .*))/.exec(line)?.slice(1).find(Boolean) ?? []);
+}
+
+Deno.test("each epoch has its line; of hundreds of short ones some, and the last", async () => {
+  assert.deepEqual(await epochsTold(5, 1), ["1", "2", "3", "4", "5"]);
+  assert.equal((await epochsTold(100, 1)).length, 100);
+  const [note, ...some] = await epochsTold(222, 1);
+  assert.equal(
+    note,
+    "of 222 epochs, one in 5 is shown, unless they take half a minute each; all are in runs/a/metrics.jsonl",
+  );
+  assert.deepEqual([some.slice(0, 3), some.slice(-2), some.length], [["1", "5", "10"], ["220", "222"], 46]);
+  assert.deepEqual((await epochsTold(222, 1, 43)).slice(-2), ["40", "43"]);
+  assert.equal((await epochsTold(222, 30)).length, 223);
+});
+
 Deno.test("a run that stopped early says so, and where its best model is", async () => {
   const best = { epoch: 3, step: 5, valLoss: 0.0312, path: "runs/a/best" };
   const lines = await told([0, start()], [1, end({ stoppedEarly: true, best })], [2, "finish"]);
