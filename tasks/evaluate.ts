@@ -144,7 +144,12 @@ interface ModelWork {
 function checkImageSize(model: DDPM, { config: { imageSize: size } }: Classifier): void {
   const [height, width] = imageSize(model.config);
   if (height === size && width === size) return;
-  const allowed = `a model of ${size}x${size} images, as the classifier takes`;
+  const other = height === width
+    ? `; ${
+      commandLine("train:classifier", ["--data", "DIR", "--size", String(height)])
+    } makes one for this model`
+    : "";
+  const allowed = `a model of ${size}x${size} images, as the classifier takes${other}`;
   throw new ConfigError("--model", `${width}x${height}`, allowed);
 }
 

@@ -87,7 +87,13 @@ export async function readEvaluationData(
     const own = trainedOn?.digest === all.digest;
     const split = own ? await readRunSplit(run!) : undefined;
     const { train, validation } = selectImages(all, split ?? { limit: null, seed: 0 });
-    if (validation.length === 0) throw error;
+    if (validation.length === 0) {
+      throw new DataError(
+        `${chosen.path}: no test images, and ${counted(all.count, "image")} ${
+          all.count === 1 ? "is" : "are"
+        } too few to leave one out in ten: expected more, or the folders train and test`,
+      );
+    }
     const count = counted(validation.length, "validation image");
     const caveat = own
       ? ", which the run was not trained on,"

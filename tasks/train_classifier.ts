@@ -13,6 +13,7 @@ import {
   type ClassifierPresetName,
 } from "../lib/evaluation/classifier/presets.ts";
 import { type ClassifierSettings, trainClassifier } from "../lib/evaluation/classifier/training.ts";
+import { counted } from "../lib/counted.ts";
 import { commandLine } from "../lib/program.ts";
 import { TaskCommand } from "../terminal/cli.ts";
 import { integer, number, oneOf, path } from "../terminal/values.ts";
@@ -21,7 +22,13 @@ import { Interruption } from "../terminal/interruption.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { createReporter, formatDuration, reporterMode } from "../terminal/progress.ts";
 import { runToExit, type Task } from "../terminal/task.ts";
-import { addDataFlags, DATA_FLAG_NAMES, type DataFlags } from "./data_flags.ts";
+import {
+  addDataFlags,
+  DATA_FLAG_NAMES,
+  type DataFlags,
+  imageOptionsIn,
+  imageOptionWords,
+} from "./data_flags.ts";
 import { chooseData, readEvaluationData } from "./run_data.ts";
 import { showProgress } from "./train.ts";
 
@@ -82,8 +89,14 @@ export function classifierCommand(): TaskCommand {
 }
 
 /** Command line that trains the same classifier. */
-function commandOf(preset: ClassifierPresetName, { epochs, batch, learningRate, seed }: ClassifierSettings) {
+function commandOf(
+  flags: Flags,
+  preset: ClassifierPresetName,
+  { epochs, batch, learningRate, seed }: ClassifierSettings,
+) {
   return commandLine("train:classifier", [
+    ...flags.data === undefined ? [] : ["--data", flags.data],
+    ...imageOptionWords(imageOptionsIn(flags)),
     ...["--preset", preset, "--epochs", String(epochs), "--batch", String(batch)],
     ...["--lr", String(learningRate), "--seed", String(seed)],
   ]);
@@ -103,6 +116,10 @@ async function main(args: readonly string[]): Promise<number> {
     const data = await readEvaluationData(chosen, onProgress, onStandIn);
     const [train, test] = [inRgb(data.train), inRgb(data.test)];
     report.stop();
+    if (train.classes.length < 2) {
+      const allowed = "images of two classes or more, such as a folder with a subfolder for each";
+      throw new ConfigError("--data", chosen.path ?? "CIFAR-10", allowed);
+    }
     if (train.height !== train.width) {
       throw new ConfigError("--size", `${train.height}x${train.width}`, "square images, such as 32");
     }
@@ -125,7 +142,7 @@ async function main(args: readonly string[]): Promise<number> {
       const seconds = Math.round((performance.now() - began) / 1000);
       const { tensors, accuracy, step, totalSteps } = trained;
       await writeClassifier(flags.out, config, tensors, {
-        command: commandOf(preset, settings),
+        command: commandOf(flags, preset, settings),
         adapter: gpu.adapter.name,
         data_digest: train.digest,
         steps: step,
@@ -134,9 +151,9 @@ async function main(args: readonly string[]): Promise<number> {
         test_accuracy: accuracy,
       });
       report.line(
-        `${
-          (100 * accuracy).toFixed(2)
-        } % of the ${test.count} ${data.heldOut} images are classified right, after ${step} of ` +
+        `${(100 * accuracy).toFixed(2)} % of ${
+          counted(test.count, `${data.heldOut} image`)
+        } classified right, after ${step} of ` +
           `${totalSteps} steps in ${formatDuration(seconds)}`,
       );
       report.line(

@@ -28,11 +28,11 @@ Deno.test("a classifier is trained, a model is evaluated with it, and an interru
     await makeSplits(directory);
     const scorer = await runTask("train_classifier", CLASSIFIER, directory);
     assert.deepEqual([scorer.code, scorer.err], [0, ""]);
-    assert.match(scorer.out, /\d+\.\d\d % of the 8 test images are classified right, after 8 of 8 steps/);
+    assert.match(scorer.out, /\d+\.\d\d % of 8 test images classified right, after 8 of 8 steps/);
     const { training } = JSON.parse(await Deno.readTextFile(join(directory, "scorer/config.json")));
     assert.equal(
       training.command,
-      "deno task train:classifier --preset small --epochs 2 --batch 8 --lr 0.003 --seed 0",
+      "deno task train:classifier --data splits --preset small --epochs 2 --batch 8 --lr 0.003 --seed 0",
     );
 
     const model = await runTask("train", [...TRAINING, "--steps", "5", "--out", "run"], directory);
@@ -113,6 +113,41 @@ Deno.test("a classifier is trained, a model is evaluated with it, and an interru
   });
 });
 
+Deno.test("a classifier needs classes and images to test it with, and evaluation a classifier of the model's size", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await makeMaterial(directory);
+    await Deno.mkdir(join(directory, "one/light"), { recursive: true });
+    await Deno.copyFile(join(directory, "images/light/0.png"), join(directory, "one/light/0.png"));
+    const of = (data: string, ...more: string[]) =>
+      runTask("train_classifier", ["--data", data, "--epochs", "1", "--batch", "4", ...more], directory);
+    const flat = await of("images/light");
+    assert.deepEqual([flat.code, flat.err], [
+      2,
+      'error: --data: expected images of two classes or more, such as a folder with a subfolder for each, got "images/light"\n',
+    ]);
+    const one = await of("one");
+    assert.deepEqual([one.code, one.err], [
+      1,
+      "error: one: no test images, and 1 image is too few to leave one out in ten: expected more, or the folders train and test\n",
+    ]);
+    const small = await of("images", "--size", "16", "--fit", "squash", "--out", "small");
+    assert.deepEqual([small.code, small.err], [0, ""]);
+    const { training } = JSON.parse(await Deno.readTextFile(join(directory, "small/config.json")));
+    assert.match(training.command, / --data images --size 16 --fit squash --preset small --epochs 1 /);
+    const model = await runTask("train", [...TRAINING, "--steps", "1", "--out", "run"], directory);
+    assert.deepEqual([model.code, model.err], [0, ""]);
+    const { err } = await runTask(
+      "evaluate",
+      ["--model", "run", "--classifier", "small", "--data", "images"],
+      directory,
+    );
+    assert.match(
+      err,
+      /--model: expected a model of 16x16 images, as the classifier takes; deno task train:classifier --data DIR --size 32 makes one for this model, got "32x32"/,
+    );
+  });
+});
+
 Deno.test("images without a test split: the run's validation images take the place of test images", async () => {
   await inTemporaryDirectory(async (directory) => {
     await makeMaterial(directory);
@@ -122,7 +157,7 @@ Deno.test("images without a test split: the run's validation images take the pla
     const scorer = await runTask("train_classifier", own(CLASSIFIER), directory);
     assert.deepEqual([scorer.code, scorer.err], [0, ""]);
     assert.match(scorer.out, /^splits\/train has no test images: 3 validation images take their place$/m);
-    assert.match(scorer.out, /% of the 3 validation images are classified right/);
+    assert.match(scorer.out, /% of 3 validation images classified right/);
 
     const train = ["--data", data, "--config", "network.json", "--seed", "5", "--batch", "4", "--steps", "3"];
     const model = await runTask("train", [...train, "--out", "run"], directory);
