@@ -70,7 +70,8 @@ async function main(args: readonly string[]): Promise<number> {
   }
   await fetchNamedModel(flags.init);
   const { evaluationSamples = 0 } = otherSettingsOf(flags);
-  const classifier = evaluationSamples > 0 ? await shippedDirectory("classifier") : undefined;
+  const needsClassifier = evaluationSamples > 0 && !flags.printSettings;
+  const classifier = needsClassifier ? await shippedDirectory("classifier") : undefined;
   const ended = await continueOnBackend("train", args, flags.backend);
   if (ended !== undefined) return ended;
   const report = createReporter({ mode: reporterMode(flags) });

@@ -105,9 +105,10 @@ export function openDatabase(path: string): DatabaseSync {
     if (objects === 0 && application === 0) create(db);
     else if (application !== APPLICATION) refuse("a new file, or one that this option has made");
     else if (typeof version !== "number" || version < 1 || version > VERSION) {
-      refuse(
-        `a file of version ${VERSION} or older (it has version ${version}, of a newer release of this program)`,
-      );
+      const whose = Number(version) > VERSION
+        ? "of a newer release of this program"
+        : "which no release has made";
+      refuse(`a file of version 1 to ${VERSION} (it has version ${version}, ${whose})`);
     }
     const { quick_check: damage } = db.prepare("PRAGMA quick_check(1)").get() as { quick_check: string };
     if (damage !== "ok") refuse(`an undamaged file (${damage}); move it away to begin a new one`);
