@@ -128,7 +128,7 @@ Deno.test("a database that cannot be used is refused with the reason", async () 
       ["held.db", /expected a file that no other server uses/],
       ["text", /expected an undamaged SQLite database \(file is not a database\)/],
       ["other.db", /expected a new file, or one that this option has made/],
-      ["newer.db", /expected a file of version 2 or older \(it has version 99/],
+      ["newer.db", /expected a file of version 1 to 2 \(it has version 99, of a newer release/],
       ["damaged.db", /expected an undamaged/],
       ["none/jobs.db", /expected a file that can be read and written, in a folder that exists/],
     ];
