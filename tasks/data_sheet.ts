@@ -6,6 +6,7 @@
 import { type ClassImages, type DataEvent, type ImageDataset, Images } from "../mod.ts";
 import { cropped, frameImage } from "../lib/data/decode/framing.ts";
 import { inRgb } from "../lib/data/rgb_images.ts";
+import { writable } from "../lib/image/font.ts";
 import { evenly } from "../lib/sampling/illustrate.ts";
 import { type Picture, writePicture } from "../terminal/pictures.ts";
 import { counted } from "../lib/counted.ts";
@@ -91,7 +92,12 @@ export async function drawDataSheet(path: string, data: ImageDataset): Promise<P
   });
   await writePicture(path, await sheet.png({ data: data.name, images: String(data.count) }));
   const some = shown.length < classes.length ? ` of ${shown.length} of the ${classes.length} classes` : "";
-  return [{ path, what: `images${some}` }];
+  const called = shown.flatMap((label, row) => {
+    const name = classes[label]!; // evenly() chooses classes that there are
+    return writable(name, "") === name ? [] : [`row ${row + 1}: ${name}`];
+  });
+  const names = called.length === 0 ? "" : `; ${called.join(", ")}`;
+  return [{ path, what: `images${some}${names}` }];
 }
 
 /** At most `most` of the values, evenly spread. */

@@ -112,6 +112,12 @@ const STRIPS: { characters: string; rows: string[] }[] = [
   },
 ];
 
+/** Letters that have no accent to drop, written with others. */
+const SPELLED: Readonly<Record<string, string>> = {
+  ...{ ß: "ss", ẞ: "SS", æ: "ae", Æ: "AE", œ: "oe", Œ: "OE", ø: "o", Ø: "O", đ: "d", Đ: "D", ð: "d", Ð: "D" },
+  ...{ ł: "l", Ł: "L", þ: "th", Þ: "Th", ħ: "h", Ħ: "H", ı: "i" },
+};
+
 /** Rows of one glyph, top first; all of one width. */
 type Glyph = string[];
 
@@ -123,10 +129,28 @@ export function textWidth(text: string): number {
 }
 
 /**
+ * A label without what the font lacks: its first character that is not there is replaced by words, the others are left out.
+ *
+ * @param words such as `row 2`
+ */
+export function writable(label: string, words: string): string {
+  let replaced = "";
+  let lacks = false;
+  for (const character of spell(label)) {
+    if (isKnown(character)) replaced += character;
+    else if (!lacks) {
+      lacks = true;
+      replaced += words;
+    }
+  }
+  return lacks ? replaced : label;
+}
+
+/**
  * Draws one line of text, clipped to the canvas.
  *
  * @param canvas the canvas to draw on
- * @param text accents are dropped; characters that the font lacks become hollow boxes
+ * @param text accents are dropped, letters such as ß are spelled; other characters that the font lacks become hollow boxes
  * @param x left edge of the text, in pixels
  * @param y top of the capitals, in pixels
  * @param scale pixels of the canvas per pixel of the font
@@ -154,7 +178,7 @@ function layOut(text: string): { width: number; placed: { left: number; glyph: G
   glyphs ??= cutGlyphs();
   const placed = [];
   let left = 0;
-  for (const character of text.normalize("NFD").replace(/\p{M}/gu, "")) {
+  for (const character of spell(text)) {
     if (/\s/u.test(character)) {
       left += SPACE_WIDTH;
       continue;
@@ -165,6 +189,17 @@ function layOut(text: string): { width: number; placed: { left: number; glyph: G
   }
   // No gap after the last glyph.
   return { width: Math.max(0, left - 1), placed };
+}
+
+/** Text without accents, and with letters that the font has for those that are like them. */
+function spell(text: string): string {
+  const plain = text.normalize("NFD").replace(/\p{M}/gu, "");
+  return [...plain].map((character) => SPELLED[character] ?? character).join("");
+}
+
+function isKnown(character: string): boolean {
+  glyphs ??= cutGlyphs();
+  return /\s/u.test(character) || glyphs.has(character);
 }
 
 function cutGlyphs(): Map<string, Glyph> {

@@ -7,7 +7,7 @@
 
 import { checkWhole } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
-import { CAPITAL_HEIGHT, LINE_HEIGHT, textWidth } from "./font.ts";
+import { CAPITAL_HEIGHT, LINE_HEIGHT, textWidth, writable } from "./font.ts";
 import { checkSize } from "./png.ts";
 
 /** Options of a grid of images. */
@@ -18,7 +18,7 @@ export interface GridOptions {
   gap?: number;
   /** Enlargement of the images (nearest neighbour), 1 to 16; default 1. */
   scale?: number;
-  /** Labels left of the rows, such as classes; one per row. */
+  /** Labels left of the rows, such as classes; one per row. In place of letters that are not Latin stands the row, from 1. */
   rowLabels?: readonly string[];
   /** Labels above the columns, such as timesteps; one per column. */
   columnLabels?: readonly string[];
@@ -64,7 +64,8 @@ export function layOutGrid(
   images: { readonly count: number; readonly height: number; readonly width: number },
   options: GridOptions = {},
 ): GridLayout {
-  const { gap = 2, scale = 1, rowLabels, columnLabels } = options;
+  const { gap = 2, scale = 1 } = options;
+  const { rowLabels, columnLabels } = writableLabels(options);
   const wanted = options.columns ?? Math.ceil(Math.sqrt(images.count));
   checkWhole("columns", wanted, 1, Number.MAX_SAFE_INTEGER);
   const columns = Math.min(wanted, images.count);
@@ -102,6 +103,16 @@ export function layOutGrid(
       x: left + column * (columnWidth + gap) + half(columnWidth - textWidth(label) * textScale),
       y: gap + margin,
     }),
+  };
+}
+
+/** Labels as they are drawn: names that the font cannot write are called by their row or column, from 1. */
+export function writableLabels(
+  { rowLabels, columnLabels }: GridOptions,
+): Pick<GridOptions, "rowLabels" | "columnLabels"> {
+  return {
+    rowLabels: rowLabels?.map((label, i) => writable(label, `row ${i + 1}`)),
+    columnLabels: columnLabels?.map((label, i) => writable(label, `column ${i + 1}`)),
   };
 }
 

@@ -8,7 +8,7 @@ import { ConfigError } from "../errors.ts";
 import { Canvas } from "./canvas.ts";
 import { drawText } from "./font.ts";
 import { checkWhole } from "../checks.ts";
-import { type GridOptions, layOutGrid, MAX_SCALE } from "./grid.ts";
+import { type GridOptions, layOutGrid, MAX_SCALE, writableLabels } from "./grid.ts";
 import { JUPYTER_DISPLAY, type JupyterMedia } from "./jupyter.ts";
 import { checkSize, encodePng } from "./png.ts";
 
@@ -174,7 +174,8 @@ export class Images {
    * @throws {ConfigError} naming the option that is out of range
    */
   grid(options: GridOptions = {}): Images {
-    const { scale = 1, rowLabels, columnLabels } = options;
+    const { scale = 1 } = options;
+    const { rowLabels, columnLabels } = writableLabels(options);
     const { width, height, placeOf, labelOfRow, labelOfColumn, textScale } = layOutGrid(this, options);
     const canvas = new Canvas(width, height, PAPER);
     for (let i = 0; i < this.count; i++) {

@@ -123,7 +123,7 @@ const BAD: [string, () => Promise<ImageDataset>, RegExp][] = [
   [
     "with a folder in a class",
     () => read({ "a/1.png": RED, "a/b/1.png": RED }),
-    /a\/b: a folder inside a class folder; if it is a class itself, the data is at .*pets\/a \(--data .*pets\/a\)$/,
+    /a\/b: a folder inside a class folder: move its images up; or, if it is a class itself, the data is at .*pets\/a \(--data .*pets\/a\)$/,
   ],
   [
     "with two names that are the same in NFC",

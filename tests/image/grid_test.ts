@@ -26,3 +26,12 @@ Deno.test("a grid that is too large for a picture is refused without images, and
   });
   assert.throws(() => layOutGrid(many, { columns: 100, scale: 16 }), /^ConfigError: width x height: /);
 });
+
+Deno.test("letters that the font lacks are spelled, and names that it cannot write called by their row", () => {
+  const images = new Images(new Uint8Array(3 * 8 * 8 * 3), 3, 8, 8);
+  const grid = (...rowLabels: string[]) => images.grid({ columns: 1, rowLabels }).pixels;
+  assert.deepEqual(grid("Größe", "Łódź", "søæ"), grid("Grosse", "Lodz", "soae"));
+  assert.deepEqual(grid("owl", "メジロ (150)", "小鳥, x_t"), grid("owl", "row 2 (150)", "row 3, x_t"));
+  const columns = (...columnLabels: string[]) => images.grid({ columns: 3, columnLabels }).pixels;
+  assert.deepEqual(columns("a", "b", "ж"), columns("a", "b", "column 3"));
+});

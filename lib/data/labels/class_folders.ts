@@ -54,7 +54,7 @@ function checkDepths(tree: FileTree, root: string, images: readonly string[]): v
       const outer = describe(tree, `${root}${first}`);
       const path = tree.pathOf(`${root}${first}`);
       throw new DataError(
-        `${outer}/${second}: a folder inside a class folder; if it is a class itself, the data is at ${outer} ` +
+        `${outer}/${second}: a folder inside a class folder: move its images up; or, if it is a class itself, the data is at ${outer} ` +
           (path === undefined ? "(which has to be unpacked)" : `(--data ${path})`),
       );
     }
