@@ -1,5 +1,5 @@
 /**
- * Which epochs of a run are shown: not each of hundreds that pass quickly.
+ * Choice of the epochs that are shown: not each of hundreds that pass quickly.
  *
  * @module
  */

@@ -277,8 +277,9 @@ proxied("metrics and administration are for this machine", {}, async (_, proxy) 
   assert.equal((await ask("/metrics", "127.0.0.1")).status, 200);
   assert.match((await ask("/admin/reload", "127.0.0.1")).text, /urn:denoise:problem/, "the server answers");
   for (const path of ["/metrics", "/admin/reload"]) {
-    const { status, type } = await ask(path, "127.0.0.2");
-    assert.deepEqual([status, type], [403, "text/html"], path);
+    const { status, type, text } = await ask(path, "127.0.0.2");
+    assert.deepEqual([status, type], [403, "application/problem+json"], path);
+    assert.equal(JSON.parse(text).status, 403);
   }
 });
 

@@ -30,6 +30,7 @@ test("every command of deploy/README.md works, in its order", async (tools) => {
     "systemctl reload nginx",
     "systemctl reload denoise",
     "systemctl restart denoise",
+    "systemctl restart denoise",
     "systemctl daemon-reload",
     "systemctl restart denoise",
     "apt-get install --yes --no-install-recommends prometheus",

@@ -63,7 +63,10 @@ const ELSEWHERE: readonly [RegExp, string][] = [
   [/^bash \.ci\/run$/, ".ci/run"],
   [/^deno run -A jsr:@denoise\/ddpm\/cli /, "tests/package/published_test.ts"],
   [/^python3 -m http\.server --directory dist\/web /, "tests/web/page_test.ts"],
-  [/^(?:sudo|git archive|promtool) |^curl .*img\.example\.net|readyz$/, "tests/deploy/readme_test.ts"],
+  [
+    /^(?:(?:KEY=\$\()?sudo|git archive|promtool|echo "\$KEY") ?|^curl .*img\.example\.net|readyz$/,
+    "tests/deploy/readme_test.ts",
+  ],
   [/^podman /, "tests/deploy/service_test.ts"],
   [/^deno run -A examples\//, "tests/examples/examples_test.ts"],
 ];
