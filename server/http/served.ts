@@ -6,6 +6,7 @@
 import type { Context } from "hono";
 import type { Engine, ServedModel } from "../engine/engine.ts";
 import type { ServerContext } from "./context.ts";
+import { cannotBeLoaded } from "../queue/job.ts";
 import { ProblemError } from "./problem.ts";
 import type { AppEnv } from "./request.ts";
 
@@ -53,8 +54,10 @@ export function servedModel(context: Models, name?: string): Served {
   const { model, fault } = engine;
   if (model) return { engine, model };
   if (fault) {
-    const detail = `the model ${engine.name} cannot be loaded; the server's log says why`;
-    throw new ProblemError(503, "model_failed", detail, { headers: { "Retry-After": "30" }, cause: fault });
+    throw new ProblemError(503, "model_failed", cannotBeLoaded(engine), {
+      headers: { "Retry-After": "30" },
+      cause: fault,
+    });
   }
   throw new ProblemError(503, "engine_down", "the model is loading; try again in a few seconds", {
     headers: { "Retry-After": "5" },

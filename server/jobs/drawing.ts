@@ -13,7 +13,7 @@ import type { Engine, Pixels, ServedModel } from "../engine/engine.ts";
 import type { ServerContext } from "../http/context.ts";
 import { encodePicture } from "../http/encode.ts";
 import { ProblemError } from "../http/problem.ts";
-import { JobError } from "../queue/job.ts";
+import { cannotBeLoaded, JobError } from "../queue/job.ts";
 import { planImageOf } from "./fields.ts";
 import { GivenPictures } from "./given_pictures.ts";
 import type { JobStorage } from "./storage.ts";
@@ -25,7 +25,9 @@ const ENCODE_SECONDS = 600;
 const ATTEMPTS = 3;
 /** Seconds between them. */
 const ATTEMPT_PAUSE = 5;
-/** Seconds for which a job waits for its model where that cannot be loaded: somebody may mend it. */
+/** Times that an image may be lost with the engine, which other requests or the driver may have ended. */
+const LOSSES = 5;
+/** Seconds for which jobs wait for their model where that cannot be loaded: somebody may mend it. */
 const LOAD_SECONDS = 600;
 /** Number of images of which the speed is known. */
 const RECENT = 20;
@@ -49,8 +51,10 @@ interface Active {
   readonly drawing: Set<number>;
   /** Failed attempts of images. */
   readonly failures: Map<number, number>;
-  /** Clock's time in milliseconds since which its model cannot be loaded. */
-  unloadableSince: number | undefined;
+  /** Times that its images, not stored since, were in a batch when the engine failed. */
+  readonly losses: Map<number, number>;
+  /** Clock's time in milliseconds at which it was begun or resumed. */
+  readonly since: number;
   readonly cancel: AbortController;
   /** The model that the stored images are known to come from; undefined before the first image, and in a new process. */
   drawnBy: ServedModel | undefined;
@@ -79,6 +83,8 @@ export class JobDrawing {
   readonly #drawing = new Map<Engine, number>();
   /** Models whose images wait after a failure, each with the function that calls the end of its pause off. */
   readonly #pauses = new Map<Engine, () => void>();
+  /** Clock's times in milliseconds since which models cannot be loaded. */
+  readonly #unloadableSince = new Map<Engine, number>();
   #closed = false;
 
   constructor(
@@ -123,7 +129,8 @@ export class JobDrawing {
       missing,
       drawing: new Set(),
       failures: new Map(),
-      unloadableSince: undefined,
+      losses: new Map(),
+      since: this.#clock.now(),
       cancel: new AbortController(),
       drawnBy: undefined,
       failed: false,
@@ -133,6 +140,8 @@ export class JobDrawing {
       const names = this.#context.device.models.map(({ name }) => name).join(", ");
       const detail = `the model ${job.request.model} is not served any more; served are ${names}`;
       this.#fail(active, { code: "model_gone", detail });
+    } else if (!active.engine.model) {
+      this.#waitForModel(active, active.engine);
     }
     this.#fill();
   }
@@ -167,8 +176,12 @@ export class JobDrawing {
     return (this.#drawing.get(engine) ?? 0) <= engine.rows;
   }
 
-  /** The next image: of the client with the fewest that are being drawn, its oldest job. */
+  /**
+   * The next image: of the client with the fewest that are being drawn, its oldest job. Jobs that lost images with the engine
+   * are drawn one at a time until those are stored, so that the one that ends it is found, and takes no other with it.
+   */
   #next(): NextImage | undefined {
+    const suspect = this.#suspect();
     const shares = new Map<string, number>();
     for (const { job: { client }, drawing } of this.#active.values()) {
       shares.set(client, (shares.get(client) ?? 0) + drawing.size);
@@ -180,10 +193,21 @@ export class JobDrawing {
       const { engine } = active;
       const model = engine?.model;
       if (!engine || !model || this.#pauses.has(engine) || !this.#hasRoom(engine)) continue;
+      if (active.losses.size > 0 && active !== suspect) continue;
       const position = this.#nextOf(active, model);
       if (position !== undefined) return { active, position, engine, model };
     }
     return undefined;
+  }
+
+  /** Of the jobs that lost images with the engine, the one to draw now: that has lost its images the least often. */
+  #suspect(): Active | undefined {
+    const suspects = [...this.#active.values()].filter(({ losses, failed, engine }) =>
+      losses.size > 0 && !failed && engine?.model && !this.#pauses.has(engine)
+    );
+    const most = ({ losses }: Active) => Math.max(...losses.values());
+    return suspects.find(({ drawing }) => drawing.size > 0) ??
+      suspects.sort((a, b) => most(a) - most(b) || a.job.number - b.job.number)[0];
   }
 
   /** Position of a job's next image or, if its stored images may come from another model, of one of those. */
@@ -199,12 +223,15 @@ export class JobDrawing {
 
   async #draw(next: NextImage): Promise<void> {
     const { active, position, engine } = next;
+    let isInBatch = false;
     const count = (change: number) => this.#drawing.set(engine, (this.#drawing.get(engine) ?? 0) + change);
     count(1);
     active.drawing.add(position);
     try {
-      await this.#drawImage(next);
+      await this.#drawImage(next, () => isInBatch = true);
     } catch (error) {
+      const isLost = isInBatch && error instanceof JobError && error.code === "engine_down";
+      if (isLost) this.#lose(next);
       this.#recover(next, error);
     } finally {
       count(-1);
@@ -213,7 +240,10 @@ export class JobDrawing {
     }
   }
 
-  async #drawImage({ active, position, engine, model }: NextImage): Promise<void> {
+  async #drawImage(
+    { active, position, engine, model }: NextImage,
+    onStarted: () => void,
+  ): Promise<void> {
     const { runner, settings } = this.#context;
     const { request, client } = active.job;
     const { signal } = active.cancel;
@@ -225,9 +255,14 @@ export class JobDrawing {
       draw,
       signal,
       background: true,
-      onProgress: ({ type }) => type === "started" && this.#started(active, model),
+      onProgress: ({ type }) => {
+        if (type !== "started") return;
+        onStarted();
+        this.#started(active, model);
+      },
     });
-    active.unloadableSince = undefined;
+    active.losses.delete(position);
+    this.#unloadableSince.delete(engine);
     if (by !== model) {
       if (active.drawnBy === model) this.#putBack(active, position);
       return; // the next attempt is by the new model
@@ -291,19 +326,15 @@ export class JobDrawing {
 
   /** Handles a failed attempt at an image: it is drawn again, or its job fails. */
   #recover({ active, position, engine }: NextImage, error: unknown): void {
-    if (active.cancel.signal.aborted) return;
+    if (active.cancel.signal.aborted || active.failed) return;
     if (error instanceof ProblemError || error instanceof ConfigError) {
       const detail = `the model cannot draw this job any more: ${error.message}`;
       this.#fail(active, { code: "model_changed", detail });
       return;
     }
     if (error instanceof JobError && error.code === "model_failed") {
-      active.unloadableSince ??= this.#clock.now();
-      if (this.#clock.now() - active.unloadableSince >= 1000 * LOAD_SECONDS) {
-        const detail = `${error.message} (tried for ${LOAD_SECONDS / 60} minutes)`;
-        this.#fail(active, { code: "model_failed", detail });
-        return;
-      }
+      this.#countUnloadable(engine, error.message);
+      if (active.failed) return;
     } else if (!(error instanceof JobError && error.status === 503)) {
       const failures = (active.failures.get(position) ?? 0) + 1;
       active.failures.set(position, failures);
@@ -317,6 +348,44 @@ export class JobDrawing {
     }
     this.#putBack(active, position);
     this.#pause(engine, error instanceof JobError ? error.retryAfter ?? ATTEMPT_PAUSE : ATTEMPT_PAUSE);
+  }
+
+  /** Counts the loss of an image with the engine, which fails its job in the end. */
+  #lose({ active, position }: NextImage): void {
+    const losses = (active.losses.get(position) ?? 0) + 1;
+    active.losses.set(position, losses);
+    if (losses < LOSSES || active.failed || active.cancel.signal.aborted) return;
+    this.#context.log.error("job failed", { job: active.job.id, image: position, losses });
+    const detail = `the engine failed ${LOSSES} times while it drew image ${position} with the model ` +
+      `${active.engine!.name}; the server's log says why`;
+    this.#fail(active, { code: "failed", detail });
+  }
+
+  /** Fails the jobs of a model that have waited long enough for it. */
+  #countUnloadable(engine: Engine, message: string): void {
+    const now = this.#clock.now();
+    const since = this.#unloadableSince.get(engine) ?? now;
+    this.#unloadableSince.set(engine, since);
+    for (const active of this.#active.values()) {
+      const waited = now - Math.max(since, active.since);
+      if (active.engine === engine && waited >= 1000 * LOAD_SECONDS) this.#failUnloadable(active, message);
+    }
+  }
+
+  #failUnloadable(active: Active, message: string): void {
+    if (active.failed) return;
+    const detail = `${message} (tried for ${LOAD_SECONDS / 60} minutes)`;
+    this.#fail(active, { code: "model_failed", detail });
+  }
+
+  /** Fails a job whose model could not be read all the time since the server's start, which no attempt at an image would tell. */
+  #waitForModel(active: Active, engine: Engine): void {
+    const callOff = this.#clock.after(1000 * LOAD_SECONDS, () => {
+      if (engine.model) return;
+      if (engine.fault) this.#failUnloadable(active, cannotBeLoaded(engine));
+      else this.#waitForModel(active, engine); // the engine is down
+    });
+    active.cancel.signal.addEventListener("abort", callOff, { once: true });
   }
 
   #putBack({ missing, drawnBy }: Active, position: number): void {

@@ -84,6 +84,11 @@ export class JobError extends Error {
   }
 }
 
+/** Why requests for a model are refused that cannot be read or loaded; the cause is for the log. */
+export function cannotBeLoaded({ name }: { readonly name: string }): string {
+  return `the model ${name} cannot be loaded; the server's log says why`;
+}
+
 /** Error of a job whose client disconnected. */
 export function clientGone(): JobError {
   return new JobError(499, "client_gone", "the client disconnected");

@@ -21,6 +21,8 @@ const TURN_FACTOR = 4;
 /** The same where only background jobs use the one and wait for the other. */
 const BACKGROUND_TURN = 60_000;
 const BACKGROUND_TURN_FACTOR = 20;
+/** Times that the engine may fail while it loads a model before that counts as the model's failure. */
+const FORGIVEN = 1;
 /** Milliseconds since the last request for a model before which it does not leave the device for a background job. */
 const KEPT = 60_000;
 
@@ -35,8 +37,12 @@ export interface ResidencyOptions {
   /** Called when a model is on the device, or has left it. */
   readonly onLoaded: (lane: Lane, seconds: number) => void;
   readonly onEvicted: (lane: Lane) => void;
-  /** Called when a model cannot be loaded. */
-  readonly onFailed: (lane: Lane, error: Error) => void;
+  /**
+   * Called when a model cannot be loaded.
+   *
+   * @param repeated times that loading it has ended the engine, and with it the images of all models, before; 0 for others
+   */
+  readonly onFailed: (lane: Lane, error: Error, repeated: number) => void;
 }
 
 /** A model that did not fit. */
@@ -59,6 +65,8 @@ export class Residency {
   readonly #leftAt = new Map<Lane, number>();
   /** Models that were loaded, or tried, though nobody waited for them. */
   readonly #tried = new Set<Lane>();
+  /** Times that the engine has failed while it loaded a model that it has not loaded since. */
+  readonly #crashes = new Map<Lane, number>();
   #loading = false;
   #callOff: (() => void) | undefined;
 
@@ -116,7 +124,7 @@ export class Residency {
   #refuseTooLarge(): void {
     for (const lane of this.#wanted()) {
       const error = this.#tooLarge(lane);
-      if (error) this.#options.onFailed(lane, error);
+      if (error) this.#options.onFailed(lane, error, 0);
     }
   }
 
@@ -170,6 +178,7 @@ export class Residency {
       this.#loading = false;
       this.#tried.add(lane);
       this.#misfits.delete(lane);
+      this.#crashes.delete(lane);
       this.#loads.set(lane, { at: clock.now(), took });
       onLoaded(lane, took / 1000);
     };
@@ -180,9 +189,17 @@ export class Residency {
       if (error instanceof OutOfMemory) {
         this.#misfits.set(lane, { model, room, ...mayFit ? {} : { alone: error } });
       }
-      if (!mayFit && model) onFailed(lane, error); // without a model the engine is down, and will be back
+      if (!model) this.#countCrash(lane, error); // the engine is down, and will be back
+      else if (!mayFit) onFailed(lane, error, 0);
     };
     lane.engine.load().then(loaded, failed).finally(() => this.update());
+  }
+
+  /** Counts a failure of the engine while it loaded a model; once may be by chance. */
+  #countCrash(lane: Lane, error: Error): void {
+    const crashes = (this.#crashes.get(lane) ?? 0) + 1;
+    this.#crashes.set(lane, crashes);
+    if (crashes > FORGIVEN) this.#options.onFailed(lane, error, crashes - FORGIVEN - 1);
   }
 
   /**

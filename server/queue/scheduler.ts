@@ -9,6 +9,7 @@ import type { Device, Pixels, ServedModel } from "../engine/engine.ts";
 import { checkFit, checkLoad, checkRows, pastDeadline, toDisplace } from "./admission.ts";
 import { FairOrder } from "./fair_order.ts";
 import {
+  cannotBeLoaded,
   clientGone,
   type Job,
   JobError,
@@ -36,8 +37,12 @@ export interface ResidencyEvents {
   readonly onLoadFailed?: (name: string, error: Error) => void;
 }
 
-/** Seconds for which requests are refused for a model that could not be loaded, before it is tried again. */
+/**
+ * Seconds for which requests are refused for a model that could not be loaded, before it is tried again; doubled each time that
+ * it has ended the engine, up to a maximum.
+ */
 const FAILED_SECONDS = 10;
+const MOST_FAILED_SECONDS = 600;
 
 /** Runs jobs on the models of a device. */
 export class Scheduler implements JobRunner {
@@ -90,7 +95,7 @@ export class Scheduler implements JobRunner {
       evacuate: (lane) => this.#evacuate(lane),
       onLoaded: ({ engine }, seconds) => events.onLoaded?.(engine.name, seconds, engine.bytes ?? 0),
       onEvicted: ({ engine }) => events.onEvicted?.(engine.name),
-      onFailed: (lane, error) => this.#refuseModel(lane, error),
+      onFailed: (lane, error, repeated) => this.#refuseModel(lane, error, repeated),
     });
     for (const lane of lanes) this.#listen(lane);
   }
@@ -266,13 +271,14 @@ export class Scheduler implements JobRunner {
   }
 
   /** Refuses the requests for a model that cannot be loaded, for a while. */
-  #refuseModel(lane: Lane, error: Error): void {
+  #refuseModel(lane: Lane, error: Error, repeated: number): void {
     const { name } = lane.engine;
     const message = error instanceof OutOfMemory
-      ? `the model ${name} does not fit into the device's memory; the server's log says how much it needs`
-      : `the model ${name} cannot be loaded; the server's log says why`;
-    lane.refusal = new JobError(503, "model_failed", message, FAILED_SECONDS, error);
-    this.#clock.after(1000 * FAILED_SECONDS, () => {
+      ? `the model ${name} does not fit into the device's memory: ${error.message}`
+      : cannotBeLoaded(lane.engine);
+    const seconds = Math.min(MOST_FAILED_SECONDS, FAILED_SECONDS * 2 ** repeated);
+    lane.refusal = new JobError(503, "model_failed", message, seconds, error);
+    this.#clock.after(1000 * seconds, () => {
       lane.refusal = undefined;
       this.#advance(lane);
     });

@@ -1,7 +1,5 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { CheckpointError } from "../../../lib/errors.ts";
-import { FakeClock } from "../../support/server/fake_clock.ts";
 import { harness, problemOf } from "../../support/server/harness.ts";
 import { hasEnded, withJobs } from "../../support/server/jobs.ts";
 
@@ -227,54 +225,3 @@ Deno.test("a server without --jobs says so", async () => {
     assert.match(detail, /started without --jobs FILE/);
   }
 });
-
-/** Two models, the second of which cannot be loaded. */
-const BROKEN = { others: [{ name: "broken", resident: false, model: { id: "broken" } }] };
-
-Deno.test("a model that cannot be loaded fails its own jobs after ten minutes, and holds up no other's", async () => {
-  const clock = new FakeClock();
-  await withJobs(
-    { ...BROKEN, schedulerClock: clock },
-    async ({ accepted, until, status, engines: [, broken] }) => {
-      broken!.loadError = new CheckpointError("/models/broken: cut short");
-      const { id } = await accepted({ model: "broken", count: 3, steps: 2 });
-      await turns();
-      assert.equal(broken!.loads, 1);
-      for (let minute = 0; minute < 10; minute++) {
-        const other = await accepted({ model: "fake-model", seed: minute, steps: 2 });
-        assert.equal((await until(other.id, hasEnded)).status, "done");
-        assert.equal((await status(id)).status, "queued", `after ${minute} minutes`);
-        for (let i = 0; i < 6; i++) {
-          clock.advance(10_000);
-          await turns();
-        }
-      }
-      const { status: state, problem } = await status(id);
-      assert.deepEqual([state, problem], ["failed", {
-        code: "model_failed",
-        detail: "the model broken cannot be loaded; the server's log says why (tried for 10 minutes)",
-      }]);
-    },
-  );
-});
-
-Deno.test("a job goes on once its model can be loaded again", async () => {
-  const clock = new FakeClock();
-  await withJobs({ ...BROKEN, schedulerClock: clock }, async ({ accepted, until, engines: [, broken] }) => {
-    broken!.loadError = new CheckpointError("/models/broken: cut short");
-    const { id } = await accepted({ model: "broken", count: 3, steps: 2 });
-    for (let i = 0; i < 59; i++) {
-      await turns();
-      clock.advance(10_000);
-    }
-    broken!.loadError = undefined;
-    await turns();
-    clock.advance(10_000);
-    assert.equal((await until(id, hasEnded)).status, "done");
-  });
-});
-
-/** Lets pending promises and timers of no time pass. */
-async function turns(): Promise<void> {
-  for (let i = 0; i < 5; i++) await new Promise((resolve) => setTimeout(resolve));
-}

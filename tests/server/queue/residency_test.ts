@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { CheckpointError } from "../../../lib/errors.ts";
+import { CheckpointError, DeviceError } from "../../../lib/errors.ts";
 import { Scheduler } from "../../../server/queue/scheduler.ts";
 import { FakeClock } from "../../support/server/fake_clock.ts";
 import { FakeEngine, type FakeEngineOptions, fakePixels } from "../../support/server/fake_engine.ts";
@@ -231,9 +231,47 @@ Deno.test("a model that cannot be loaded fails its requests, the others go on, a
   assert.ok(again.result);
 });
 
+Deno.test("a model whose loading ends the engine is refused the second time, for longer each time, and the others go on", async () => {
+  const { run, engines: { a, c }, clock, told } = await bench(2, { a: 1, c: 2 });
+  const crash = () => {
+    for (const engine of [a, c]) engine!.down(new DeviceError("the GPU worker failed"));
+    throw new DeviceError("the GPU worker failed");
+  };
+  const restart = async () => {
+    a!.up();
+    c!.describe();
+    await settle();
+  };
+  c!.onLoad = crash;
+  const refused = await run("c");
+  assert.deepEqual([refused.error, c!.loads], [undefined, 1], "once may be by chance");
+  await restart();
+  assertRefused(refused, 503, "model_failed", /^the model c cannot be loaded; the server's log says why$/);
+  assert.deepEqual([c!.loads, told.at(-1)], [2, "c: the GPU worker failed"]);
+  for (const seconds of [10, 20, 40]) {
+    await restart();
+    const other = await run("a");
+    a!.tick(2);
+    await settle();
+    assert.ok(other.result);
+    clock.advance(1000 * seconds - 1);
+    assertRefused(await run("c"), 503, "model_failed", /c cannot be loaded/);
+    clock.advance(1);
+    assertRefused(await run("c"), 503, "model_failed", /c cannot be loaded/);
+  }
+  assert.equal(c!.loads, 5);
+  await restart();
+  c!.onLoad = () => {};
+  clock.advance(80_000);
+  const mended = await run("c");
+  c!.tick(2);
+  await settle();
+  assert.ok(mended.result);
+});
+
 Deno.test("a model that does not fit even alone is tried once, and holds up no other", async () => {
   const { run, engines: { a, large }, clock, resident, told } = await bench(2, { a: 1, large: 3 });
-  const message = /^the model large does not fit into the device's memory; the server's log says how much/;
+  const message = /^the model large does not fit into the device's memory: large needs 3 bytes$/;
   assertRefused(await run("large"), 503, "model_failed", message);
   assert.deepEqual(told, ["-a", "large: large needs 3 bytes", "+a"]);
   const other = await run("a");

@@ -22,6 +22,8 @@ export interface FakeEngineOptions {
   readonly name?: string;
   /** The model is on the device; default true. */
   readonly resident?: boolean;
+  /** The model was never read, until {@linkcode FakeEngine.describe}. */
+  readonly unread?: boolean;
   /** Bytes that the model takes there, and whether they are known before; default 1, known. */
   readonly bytes?: number;
   readonly bytesKnown?: boolean;
@@ -94,6 +96,8 @@ export class FakeEngine implements Engine {
   loadError: Error | undefined;
   /** Bytes of the device that no model takes, asked at the end of a load. */
   room: () => number = () => Infinity;
+  /** Called during a load, which it may let fail. */
+  onLoad: () => void = () => {};
   /** Loads wait until a test calls {@linkcode FakeEngine.finishLoad}. */
   slowLoads = false;
   /** Weights that were set. */
@@ -131,7 +135,8 @@ export class FakeEngine implements Engine {
     this.rows = rows;
     this.#stepSeconds = stepSeconds ?? (() => (automatic ?? 10) / 1000);
     this.#automatic = automatic;
-    this.#model = this.#lastModel = fakeModel(model);
+    this.#lastModel = fakeModel(model);
+    this.#model = options.unread ? undefined : this.#lastModel;
   }
 
   get model(): ServedModel | undefined {
@@ -158,11 +163,13 @@ export class FakeEngine implements Engine {
   async load(): Promise<ServedModel> {
     this.loads++;
     if (this.slowLoads) await this.#loading.promise;
+    this.onLoad();
     if (this.loadError) throw this.loadError;
     if (this.#takes > this.room()) throw new OutOfMemory(`${this.name} needs ${this.#takes} bytes`);
-    this.#resident = true;
     this.#bytes = this.#takes;
-    this.up();
+    this.#resident = true;
+    this.#model = this.#lastModel; // back with the weights that it had, it is the same
+    this.#tell("onUp", this.#lastModel);
     return this.#lastModel;
   }
 
@@ -245,6 +252,7 @@ export class FakeEngine implements Engine {
   /** Goes down, and loses all images. */
   down(error: Error = new Error("the GPU worker ended"), retryAfter = 1): void {
     this.#model = undefined;
+    this.#resident = false;
     this.#batch.clear();
     this.#parked.clear();
     clearTimeout(this.#timer);
@@ -252,8 +260,9 @@ export class FakeEngine implements Engine {
     this.#tell("onDown", error, retryAfter);
   }
 
-  /** Comes back up with the last model, or with changes to it. */
+  /** Comes back up with the last model, or with changes to it, on the device. */
   up(changes: Partial<ServedModel> = {}): void {
+    this.#resident = true;
     this.#model = this.#lastModel = { ...this.#lastModel, ...changes };
     this.#tell("onUp", this.#model);
   }

@@ -19,6 +19,8 @@ export interface HarnessOptions extends Omit<AppOptions, "jobs"> {
   readonly engine?: FakeEngineOptions;
   /** Further models of the device. */
   readonly others?: readonly FakeEngineOptions[];
+  /** Bytes of the device. Default: no limit. */
+  readonly memory?: number;
   readonly token?: string;
   /** Replacements for parts of the context. */
   readonly parts?: Partial<ServerContext>;
@@ -45,11 +47,13 @@ export interface Harness {
 
 /** Creates the application on a fake engine. */
 export function harness(options: HarnessOptions = {}): Harness {
-  const { settings, engine: engineOptions, others = [], token, parts, schedulerClock, now, ...appOptions } =
-    options;
+  const { settings, engine: engineOptions, others = [], memory = Infinity, token, parts, ...timed } = options;
+  const { schedulerClock, now, ...appOptions } = timed;
   const engines = [engineOptions, ...others].map((one) => new FakeEngine({ automatic: 0, rows: 64, ...one }));
   const [engine] = engines;
-  const device = { models: engines, memory: Infinity, close: () => Promise.resolve() };
+  const taken = () => engines.reduce((sum, { ready, bytes = 0 }) => sum + (ready ? bytes : 0), 0);
+  for (const one of engines) one.room = () => memory - taken();
+  const device = { models: engines, memory, close: () => Promise.resolve() };
   const all: ServerSettings = {
     ...defaultSettings,
     models: [{ name: "fake-model", path: "/models/fake-model" }],
