@@ -99,7 +99,11 @@ export class JobDrawing {
     this.#onChange = onChange;
     this.#clock = clock;
     for (const engine of context.device.models) {
-      engine.listen({ onUp: () => this.#fill(), onDescribed: () => this.#fill() });
+      const onUp = () => {
+        this.#unloadableSince.delete(engine);
+        this.#fill();
+      };
+      engine.listen({ onUp, onDescribed: () => this.#fill() });
     }
   }
 
@@ -262,7 +266,6 @@ export class JobDrawing {
       },
     });
     active.losses.delete(position);
-    this.#unloadableSince.delete(engine);
     if (by !== model) {
       if (active.drawnBy === model) this.#putBack(active, position);
       return; // the next attempt is by the new model

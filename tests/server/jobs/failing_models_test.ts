@@ -68,6 +68,34 @@ Deno.test("the jobs of a model that cannot be loaded fail together, not each aft
   });
 });
 
+Deno.test("a model that was loaded in between, though no job was drawn, has ten minutes anew", async () => {
+  const clock = new FakeClock();
+  const others = [{ ...BROKEN.others[0]!, automatic: undefined }];
+  await withJobs({ others, memory: 1, schedulerClock: clock }, async ({ accepted, status, engines, ask }) => {
+    const [working, broken] = engines;
+    broken!.loadError = new CheckpointError("/models/broken: cut short");
+    const { id } = await accepted({ model: "broken", count: 3, steps: 2 });
+    const wait = async (seconds: number) => {
+      for (let second = 0; second < seconds; second += 10) {
+        await turns();
+        clock.advance(10_000);
+      }
+      await turns();
+    };
+    await wait(500);
+    broken!.loadError = undefined;
+    await wait(10);
+    assert.ok(broken!.ready);
+    broken!.loadError = new CheckpointError("/models/broken: cut short");
+    assert.equal((await ask("/generate?model=fake-model&steps=1")).status, 200);
+    assert.deepEqual([broken!.ready, working!.ready], [false, true]);
+    await wait(500);
+    assert.equal((await status(id)).ended, undefined);
+    await wait(200);
+    assert.equal((await status(id)).problem?.code, "model_failed");
+  });
+});
+
 Deno.test("a job whose model cannot even be read after a restart fails after ten minutes", async () => {
   await inTemporaryDirectory(async (directory) => {
     const idle = { automatic: undefined };
