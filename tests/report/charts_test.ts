@@ -11,6 +11,11 @@ Deno.test("the losses of one run are in one chart, those of several in one chart
     ["training, mean of the epoch", 3],
     ["validation, averaged weights", 3],
   ]);
+  assert.deepEqual(one[0].curves.map(({ color, look }) => [color, look]), [
+    [0, "faint"], // the mean of the epoch is in the colour of its steps
+    [0, "marked"],
+    [1, "marked"],
+  ]);
   const several = chartsOf([runRecord({ name: "a" }), runRecord({ name: "b" })]);
   assert.deepEqual(several.slice(0, 2).map(({ id, curves }) => [id, curves.map(({ name }) => name)]), [
     ["validation-loss", ["a", "b"]],
@@ -53,4 +58,16 @@ Deno.test("the axis knows the steps of an epoch and the seconds by its end", () 
     stepsPerEpoch: 4,
     times: [[4, 30], [8, 60], [12, 90]],
   });
+});
+
+Deno.test("losses have a logarithmic axis where they differ much, and no zero", () => {
+  const logOf = (...losses: number[]) => {
+    const lines = losses.map((loss, i) => JSON.stringify({ type: "step", step: i + 1, epoch: 1, loss }));
+    const record = runRecord({ log: parseLog(lines.join("\n")), history: [] });
+    return chartsOf([record]).find(({ id }) => id === "loss")?.log;
+  };
+  assert.equal(logOf(1, 0.5, 0.19), true);
+  assert.equal(logOf(0.19, 1), true);
+  assert.equal(logOf(1, 0.5, 0.21), false);
+  assert.equal(logOf(1, 0), false);
 });
