@@ -9,6 +9,7 @@ import type { Harness, HarnessOptions } from "../support/server/harness.ts";
 import { soon } from "../support/server/process.ts";
 import { overSocket } from "../support/server/raw.ts";
 import { leaveOut, testsWith } from "../support/tools.ts";
+import { until } from "../support/until.ts";
 
 // clients have addresses of their own in 127.0.0.0/8
 const test = Deno.build.os === "linux"
@@ -54,14 +55,6 @@ async function drawAll({ engine, context }: Harness, until: Promise<unknown>): P
     engine.tick();
     await new Promise((resolve) => setTimeout(resolve));
   }
-}
-
-/** Waits until a condition holds. */
-async function until(condition: () => boolean): Promise<void> {
-  const waiting = async () => {
-    while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
-  };
-  await soon(waiting(), String(condition));
 }
 
 Deno.test("the limits of nginx are those of the server", () => {
@@ -183,7 +176,7 @@ proxied("event streams arrive event by event", { engine: MANUAL }, async (server
         received += new TextDecoder().decode(buffer.subarray(0, length));
       }
     };
-    await until(() => server.engine.batch.length === 1);
+    await until("one image in the batch", () => server.engine.batch.length === 1);
     const first = body === "" ? 1 : 0; // the event `started`
     await events(first);
     for (let step = 1; step <= 3; step++) {
@@ -238,13 +231,13 @@ proxied(
     const draw = (from: string, ...args: string[]) =>
       proxy.curl([...args, `${proxy.url}/generate?steps=60&guidance=1`], from);
     const first = draw("127.0.0.2");
-    await until(() => server.engine.batch.length === 1);
+    await until("one image in the batch", () => server.engine.batch.length === 1);
     const again = await draw("127.0.0.2");
     assert.deepEqual([again.status, again.type], [429, "application/problem+json"], again.text);
     const forged = await draw("127.0.0.2", "-H", "X-Forwarded-For: 127.0.0.9");
     assert.equal(forged.status, 429);
     const other = draw("127.0.0.3");
-    await until(() => server.engine.batch.length === 2);
+    await until("two images in the batch", () => server.engine.batch.length === 2);
     await drawAll(server, Promise.all([first, other]));
     assert.deepEqual([(await first).status, (await other).status], [200, 200]);
     const clients = server.log.filter(({ message }) => message === "request").map(({ client }) => client);
@@ -260,13 +253,19 @@ proxied(
     const request =
       `GET /generate/stream?steps=4&count=1 HTTP/1.1\r\nHost: ${NAME}\r\nConnection: close\r\n\r\n`;
     const connections = await Promise.all(Array.from({ length: most }, () => connect(proxy, request)));
-    await until(() => server.context.runner.state.running + server.context.runner.state.waiting === most);
+    await until(
+      "all requests there",
+      () => server.context.runner.state.running + server.context.runner.state.waiting === most,
+    );
     const refused = await proxy.curl([`${proxy.url}/healthz`]);
     assert.deepEqual([refused.status, refused.type], [429, "application/problem+json"]);
     assert.match(refused.headers, /^retry-after: 1\r$/im);
     assert.equal((await proxy.curl([`${proxy.url}/healthz`], "127.0.0.2")).status, 200);
     for (const connection of connections) connection.close();
-    await until(() => server.context.runner.state.running + server.context.runner.state.waiting === 0);
+    await until(
+      "all requests over",
+      () => server.context.runner.state.running + server.context.runner.state.waiting === 0,
+    );
     assert.equal((await proxy.curl([`${proxy.url}/healthz`])).status, 200);
   },
 );

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { listCheckpoints, loadLatestCheckpoint } from "../../lib/files/checkpoint.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { makeMaterial, startTask, taskCommand, TRAINING } from "../support/command.ts";
+import { until } from "../support/until.ts";
 
 /** 540 training images: with a batch of 1, an epoch is not over before a signal is heard. */
 const LONG_EPOCH = 300;
@@ -88,9 +89,8 @@ Deno.test("quiet training says nothing, also when a signal ends it", POSIX, asyn
     await makeMaterial(directory, LONG_EPOCH);
     const running = startTask("train", [...LONG, "--log-every", "1", "--quiet"], directory);
     const metrics = join(directory, "run/metrics.jsonl");
-    while (!(await Deno.readTextFile(metrics).catch(() => "")).includes('"type":"step"')) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    const logged = () => Deno.readTextFile(metrics).catch(() => "");
+    await until("a step in metrics.jsonl", async () => (await logged()).includes('"type":"step"'));
     running.child.kill("SIGTERM");
     assert.deepEqual(await running.outcome(), { code: 143, out: "", err: "" });
     await assertSavedWithinEpoch(directory);

@@ -9,6 +9,7 @@ import {
 } from "../../support/server/http2_frames.ts";
 import { outcomeOf, PREFACE } from "../../support/server/http2_frames.ts";
 import { overSocket } from "../../support/server/raw.ts";
+import { until } from "../../support/until.ts";
 
 type Field = readonly [name: string, value: string];
 
@@ -49,7 +50,7 @@ async function run(
     }
     const { runner } = context;
     const idle = () => runner.state.waiting + runner.state.running + engine.batch.length === 0;
-    while (!idle()) await new Promise((resolve) => setTimeout(resolve, 1));
+    await until("nothing drawn or waiting", idle);
     assert.deepEqual(log.filter(({ level, status }) => level !== "info" || Number(status) >= 500), []);
     assert.equal((await ask("/generate")).status, 200);
   });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { FakeClock } from "../../support/server/fake_clock.ts";
 import { overSocket, talk } from "../../support/server/raw.ts";
+import { until } from "../../support/until.ts";
 
 const END = "HTTP/1.1\r\nHost: localhost\r\n";
 
@@ -62,10 +63,10 @@ Deno.test("a storm of 200 that leave, before and after they are heard, leaves no
       for (let turn = i % 7; turn > 0; turn--) await new Promise((resolve) => setTimeout(resolve));
     }));
     const over = () => runner.state.running + runner.state.waiting + engine.batch.length === 0;
-    while (!over()) await new Promise((resolve) => setTimeout(resolve, 1));
+    await until("all requests over", over);
     const last = await talk(port, `GET /generate?steps=1 ${END}Connection: close\r\n\r\n`);
     assert.match(last, /^HTTP\/1\.1 200 /);
-    while (!over()) await new Promise((resolve) => setTimeout(resolve, 1));
+    await until("all requests over", over);
     assert.equal(clock.pending, 0, "nothing waits for readers who have gone");
     assert.deepEqual(log.filter(({ level, status }) => level === "error" || status === 500), []);
   });

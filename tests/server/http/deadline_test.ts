@@ -5,6 +5,7 @@ import type { Encoder } from "../../../server/pictures/encoder.ts";
 import { FakeClock } from "../../support/server/fake_clock.ts";
 import { type Harness, harness } from "../../support/server/harness.ts";
 import { makePng } from "../../support/synthetic.ts";
+import { until } from "../../support/until.ts";
 
 /** A server with a timeout of 30 seconds, whose decoder takes some of them. */
 function slow(decoding: number) {
@@ -42,7 +43,7 @@ function edit({ ask }: Pick<Harness, "ask">, body?: BodyInit): Promise<Response>
 
 /** Lets tasks run until the engine has an image. */
 async function drawing({ engine }: Pick<Harness, "engine">): Promise<void> {
-  while (engine.batch.length === 0) await new Promise((resolve) => setTimeout(resolve));
+  await until("an image in the batch", () => engine.batch.length > 0);
 }
 
 Deno.test("decoding, drawing and encoding of a request share one deadline", async () => {

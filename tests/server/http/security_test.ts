@@ -4,6 +4,7 @@ import { MAX_HEADERS, MAX_URL } from "../../../server/http/security.ts";
 import { FakeClock } from "../../support/server/fake_clock.ts";
 import { type Harness, harness, problemOf } from "../../support/server/harness.ts";
 import { overSocket, talk } from "../../support/server/raw.ts";
+import { until } from "../../support/until.ts";
 
 const TOKEN = "correct-horse-battery-staple";
 const IMAGES = "/v1/images/generations";
@@ -162,7 +163,7 @@ Deno.test("a body that does not come is not waited for", async () => {
     },
   });
   const answer = post(server, slow);
-  while (clock.pending === 0) await new Promise((resolve) => setTimeout(resolve));
+  await until("a deadline", () => clock.pending > 0);
   clock.advance(9_999);
   assert.equal(
     await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 0, "waits"))]),
@@ -209,7 +210,7 @@ Deno.test("over a socket: a body without a length, one that does not come, and o
     );
     assert.match(await talk(port, `${head}Content-Length: 99999999\r\n\r\n`), /^HTTP\/1\.1 413 /);
     const slow = talk(port, `${head}Content-Length: 50\r\n\r\n{"prompt":`);
-    while (clock.pending === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    await until("a deadline", () => clock.pending > 0);
     clock.advance(10_000);
     assert.match(await slow, /^HTTP\/1\.1 408 /);
     assert.match(
@@ -254,7 +255,7 @@ Deno.test("over a socket: chunks that are none are answered 400, and no request 
     ) {
       using connection = await Deno.connect({ port });
       await connection.write(new TextEncoder().encode(head));
-      await until(() => clock.pending === 1); // where they come before, Deno.serve closes without an answer
+      await until("a deadline", () => clock.pending === 1); // where they come before, Deno.serve closes without an answer
       await connection.write(
         new TextEncoder().encode(`${chunk}GET /classes HTTP/1.1\r\nHost: localhost\r\n\r\n`),
       );
@@ -273,16 +274,11 @@ Deno.test("over a socket: one who goes in the middle of a body is no fault of th
     await connection.write(new TextEncoder().encode(`${head}Content-Length: 50\r\n\r\n{"prompt":`));
     await new Promise((resolve) => setTimeout(resolve, 20));
     connection.close();
-    await until(() => log.length > 0);
+    await until("a line in the log", () => log.length > 0);
     const [{ level, status, code, error }] = log;
     assert.deepEqual([level, status, code, error], ["info", 499, "client_gone", undefined]);
   });
 });
-
-/** Lets others work until something is so. */
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 1));
-}
 
 Deno.test("over a socket: what one who hangs up has asked for leaves the batch, or never gets there", async () => {
   const engine = { automatic: undefined, rows: 2 };
@@ -300,19 +296,19 @@ Deno.test("over a socket: what one who hangs up has asked for leaves the batch, 
     ];
     for (const request of requests) {
       const running = await ask(request);
-      await until(() => engine.batch.length === 1);
+      await until("an image in the batch", () => engine.batch.length === 1);
       const waiting = await ask(request);
-      await until(() => runner.state.waiting === 1);
+      await until("one that waits", () => runner.state.waiting === 1);
       engine.tick(3);
       const { id } = engine.batch[0];
       waiting.close();
-      await until(() => runner.state.waiting === 0);
+      await until("none that waits", () => runner.state.waiting === 0);
       running.close();
-      await until(() => engine.removed.includes(id));
+      await until("the image removed", () => engine.removed.includes(id));
       assert.deepEqual([engine.batch, engine.added.length], [[], requests.indexOf(request) + 1]);
-      await until(() => runner.state.running === 0);
+      await until("none that runs", () => runner.state.running === 0);
     }
     // A stream has its status before; the two requests for pictures, running and waiting, have not.
-    await until(() => log.filter(({ status }) => status === 499).length === 4);
+    await until("four 499 in the log", () => log.filter(({ status }) => status === 499).length === 4);
   });
 });

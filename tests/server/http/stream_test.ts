@@ -6,6 +6,7 @@ import { eventStream } from "../../../server/http/event_stream.ts";
 import { FakeClock } from "../../support/server/fake_clock.ts";
 import { fakeFrame, fakePixels } from "../../support/server/fake_engine.ts";
 import { harness, problemOf } from "../../support/server/harness.ts";
+import { until } from "../../support/until.ts";
 
 const CAT = 3;
 
@@ -285,7 +286,7 @@ Deno.test("over a socket: one who reads nothing makes no work, and is given up a
   const connection = await Deno.connect({ port: listener.addr.port });
   const request = "GET /generate/stream?steps=300&every=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
   await connection.write(new TextEncoder().encode(request));
-  while (engine.batch.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until("an image in the batch", () => engine.batch.length > 0);
   for (let step = 0; step < 200; step++) {
     engine.tick();
     await new Promise((resolve) => setTimeout(resolve));

@@ -5,6 +5,7 @@ import { JsonLog } from "../../../server/log.ts";
 import { FakeClock } from "../../support/server/fake_clock.ts";
 import { makeKey, writeKeys } from "../../support/server/keys.ts";
 import { inTemporaryDirectory } from "../../support/train/directories.ts";
+import { until } from "../../support/until.ts";
 
 Deno.test("the keys follow their file; one that cannot be taken changes nothing, and is logged once", async () => {
   await inTemporaryDirectory(async (directory) => {
@@ -23,7 +24,7 @@ Deno.test("the keys follow their file; one that cannot be taken changes nothing,
     clock.advance(1999);
     assert.deepEqual(known(), [true, false]);
     clock.advance(1); // reads the file in the background
-    while (heard.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    await until("the file read", () => heard.length > 0);
     assert.deepEqual([known(), ring.names], [[true, true], ["anna", "bob"]]);
 
     await Deno.writeTextFile(file, "{");

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { APIError, AuthenticationError, BadRequestError, InternalServerError, NotFoundError } from "openai";
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
 import { samplerNames } from "../../../lib/diffusion/sampler.ts";
-import { byHand, bytesAt, clientOf, failure, serving, until } from "../../support/server/openai_client.ts";
+import { byHand, bytesAt, clientOf, failure, serving } from "../../support/server/openai_client.ts";
+import { until } from "../../support/until.ts";
 
 Deno.test("openai: wrong fields become BadRequestError that names the field and what is allowed", async () => {
   const classes = CIFAR10_CLASSES.join(", ");
@@ -197,7 +198,7 @@ Deno.test("openai: a full queue and an engine that is down say when to come back
   const settings = { queue: 0 };
   await serving({ engine: { ...byHand, rows: 2 }, settings }, async ({ client, engine }) => {
     const lost = serverError(client.images.generate({ prompt: "a cat" }));
-    await until(() => engine.batch.length === 1, "the image in the batch");
+    await until("the image in the batch", () => engine.batch.length === 1);
     for (const stream of [false, true]) {
       assert.deepEqual(
         await serverError(client.images.generate({ prompt: "a cat", stream })),

@@ -11,8 +11,8 @@ import {
   label,
   pixelsOf,
   serving,
-  until,
 } from "../../support/server/openai_client.ts";
+import { until } from "../../support/until.ts";
 
 /** All events of a stream. */
 async function events(
@@ -75,7 +75,7 @@ Deno.test("openai: with queue_events a stream tells its place in the queue, and 
         sent.push([type, rest.position ?? rest.model]);
       }
     })();
-    await until(() => sent.length === 1, "it waits");
+    await until("it waits", () => sent.length === 1);
     engine.tick(8);
     await ended;
     const { id } = engine.model!;
@@ -116,7 +116,7 @@ Deno.test("openai: an image that fails in a stream becomes the client's error", 
   await serving({ engine: byHand }, async ({ client, engine, context }) => {
     const call = events(client, { prompt: "a cat", partial_images: 1 });
     const ended = failure<APIError>(APIError, call);
-    await until(() => engine.batch.length === 1, "the image in the batch");
+    await until("the image in the batch", () => engine.batch.length === 1);
     engine.tick(2);
     engine.fail();
     const { code, type, message } = await ended;
@@ -130,13 +130,13 @@ Deno.test("openai: a picture that cannot be made into a file ends the stream, an
   await serving({ engine: byHand }, async ({ client, engine, context, log }) => {
     context.encoder.encode = () => Promise.reject(new Error("the codec broke"));
     const ended = failure<APIError>(APIError, events(client, { prompt: "a cat", partial_images: 1 }));
-    await until(() => engine.batch.length === 1, "the image in the batch");
+    await until("the image in the batch", () => engine.batch.length === 1);
     engine.tick(2);
     const { code, message } = await ended;
     assert.equal(code, "internal");
     assert.ok(!message.includes("codec"), "what broke is told to the log alone");
     assert.ok(log.some(({ level, error }) => level === "error" && String(error).includes("the codec broke")));
-    await until(() => engine.batch.length === 0, "an empty batch");
+    await until("an empty batch", () => engine.batch.length === 0);
   });
 });
 
@@ -150,12 +150,12 @@ Deno.test("openai: a call that is given up leaves the batch and the queue at onc
         if (Symbol.asyncIterator in answer) { for await (const _ of answer); }
       });
       const ends = Promise.allSettled(calls);
-      await until(() => runner.state.running + runner.state.waiting === 2, "two requests");
+      await until("two requests", () => runner.state.running + runner.state.waiting === 2);
       const added = engine.added.length;
       second.abort();
-      await until(() => runner.state.running + runner.state.waiting === 1, "one request");
+      await until("one request", () => runner.state.running + runner.state.waiting === 1);
       first.abort();
-      await until(() => runner.state.running + runner.state.waiting === 0, "no request");
+      await until("no request", () => runner.state.running + runner.state.waiting === 0);
       assert.deepEqual(engine.batch, []);
       await ends;
       assert.equal(engine.added.length, added, "what waited was never drawn");
@@ -171,7 +171,7 @@ Deno.test("openai: a reader that stops in the middle of a stream gives the image
       assert.equal(event.type, "image_generation.partial_image");
       break;
     }
-    await until(() => runner.state.running === 0, "nothing running");
+    await until("nothing running", () => runner.state.running === 0);
     assert.deepEqual(engine.batch, []);
   });
 });

@@ -4,6 +4,8 @@ import { existsSync } from "node:fs";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { type Harness, harness, type HarnessOptions } from "./harness.ts";
 
+export { until } from "../until.ts";
+
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const PLACES = [
   "/opt/google/chrome/chrome",
@@ -132,15 +134,6 @@ function findChromium(): string | undefined {
   const folders = (Deno.env.get("PATH") ?? "").split(":").concat("/usr/bin", "/usr/local/bin", "/snap/bin");
   const files = NAMES.flatMap((name) => folders.map((folder) => `${folder}/${name}`)).concat(PLACES);
   return files.find((file) => existsSync(file));
-}
-
-/** Waits until a condition holds. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 20_000;
-  while (!await condition()) {
-    if (performance.now() > end) throw new Error(`not within 20 s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 /** Fills in form fields by label. */

@@ -72,15 +72,6 @@ export async function failure<T extends APIError>(
   return thrown;
 }
 
-/** Waits until a condition holds. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let i = 0; i < 2000; i++) {
-    if (condition()) return;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  assert.fail(`not within 10 s: ${what}`);
-}
-
 /** Label of a class. */
 export function label(name: string): number {
   return CIFAR10_CLASSES.indexOf(name);
