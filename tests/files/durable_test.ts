@@ -90,6 +90,25 @@ Deno.test("writeDirectoryDurable leaves the old or the new directory, whole, whe
 const sorted = (tree: Record<string, string>) =>
   JSON.stringify(Object.entries(tree).sort()).replaceAll(/\.tmp-denoise-[-\w]+/g, ".tmp-denoise-x");
 
+Deno.test(
+  "a file has its permissions before it has content",
+  { ignore: Deno.build.os === "windows" },
+  async () => {
+    await inTemporaryDirectory(async (directory) => {
+      const path = join(directory, "secret");
+      const permissions = async (file: string) => (await Deno.stat(file)).mode! & 0o777;
+      let before: number | undefined;
+      const onPhase: OnPhase = async (phase, file) => {
+        if (phase === "write") before = await permissions(file);
+      };
+      for (const mode of [0o600, 0o640]) {
+        await writeDurable(path, bytes("x"), { mode, onPhase });
+        assert.deepEqual([before, await permissions(path)], [mode, mode]);
+      }
+    });
+  },
+);
+
 Deno.test("everything is flushed before the rename, and the name after it", async () => {
   await inTemporaryDirectory(async (parent) => {
     let syncs = 0;
