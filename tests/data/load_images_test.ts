@@ -215,6 +215,11 @@ const WRONG: [string, Files, RegExp][] = [
     /line 1: expected a column file_name or .*, found colour, label$/,
   ],
   [
+    "a line without an image",
+    { "labels.csv": text("label,file\na,1.png\nb,\n") },
+    /labels\.csv: line 3: no image in column file$/,
+  ],
+  [
     "a line that is no JSON",
     { "metadata.jsonl": text('{"file_name":"1.png","label":"a"}\n{"file_name":') },
     /metadata\.jsonl: line 2: /,
