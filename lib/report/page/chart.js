@@ -103,7 +103,7 @@ export class ChartView {
     return {
       ...this.size(),
       legend: { show: false },
-      padding: [8, 8, 0, 0],
+      padding: [8, 24, 0, 0],
       scales: {
         x: { time: false, range: () => this.view.range() },
         y: this.log ? { distr: 3, range: logRange } : { distr: 1 },
