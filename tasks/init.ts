@@ -9,6 +9,7 @@ import { type ImageSurvey, surveyImages } from "../lib/data/survey.ts";
 import { ConfigError, DeviceError } from "../lib/errors.ts";
 import { exists, makeDirectory, writeDurable } from "../lib/files/durable.ts";
 import { PRESETS } from "../lib/model/presets.ts";
+import { ownModel } from "../lib/remote/shipped_models.ts";
 import { commandLine } from "../lib/program.ts";
 import { TaskCommand } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
@@ -58,7 +59,7 @@ function initCommand(): TaskCommand {
     })
     .flag("--preset <NAME>", "network preset", {
       value: oneOf(PRESETS),
-      defaultText: "by the size, tiny without a GPU",
+      defaultText: "by the size; without a GPU tiny or, for few images, fine-tuning of cifar10",
     })
     .notes(NOTES);
 }
@@ -78,7 +79,8 @@ async function main(args: readonly string[]): Promise<void> {
     throw new ConfigError("--size", describeOption("size", size), "no value for CIFAR-10's images");
   }
   const software = await isSoftware();
-  const settings = startingSettings({ images, software, size, preset });
+  const hasModel = await ownModel("cifar10") !== undefined;
+  const settings = startingSettings({ images, software, size, preset, hasModel });
   const place = { folder, data };
   // The settings last: with them the folder is complete, and this task refuses it.
   const files = new Map([
@@ -133,9 +135,10 @@ function describeImages({ images, classes, shortSide }: ImageSurvey): string {
   return `${counted(images, "image")} to train on, ${kinds}${side}`;
 }
 
-function describeChoice({ size, preset }: StartingSettings, withoutGpu: boolean): string {
+function describeChoice({ size, init, preset }: StartingSettings, withoutGpu: boolean): string {
   const brought = size === undefined ? "" : `size ${describeOption("size", size)}, `;
-  return `${brought}preset ${preset}${withoutGpu ? ", as there is no GPU" : ""}`;
+  const network = init === undefined ? `preset ${preset}` : `fine-tuning of ${init}`;
+  return `${brought}${network}${withoutGpu ? ", as there is no GPU" : ""}`;
 }
 
 /** The task, for its own file and for the command line of the package. */

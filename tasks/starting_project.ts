@@ -22,10 +22,19 @@ const FEW_IMAGES = 10_000;
 /** Steps of a run on few images: of `tiny`, half an hour on two cores; of `small`, 16 minutes on an H200. */
 const STEPS = { tiny: 3000, others: 20_000 };
 
+/**
+ * What a run on few images without a GPU begins with: the project's model, for a quarter of an hour on two cores. On 268 photographs
+ * of birds the validation loss was 0.0193 after 300 steps (18 minutes beside other work), 0.0223 after 800 of `cifar10-tiny`,
+ * 0.0248 after 3000 of `tiny` from random weights (24 minutes).
+ */
+const FINE_TUNING = { init: "cifar10", batch: 16, steps: 400 } as const;
+
 /** Settings of `train.json`, in its order. */
 export interface StartingSettings {
   readonly size?: Size;
-  readonly preset: PresetName;
+  /** A model to start from, in place of a preset. */
+  readonly init?: string;
+  readonly preset?: PresetName;
   readonly limit?: number;
   readonly batch: number;
   readonly epochs?: number;
@@ -40,11 +49,13 @@ export interface Circumstances {
   readonly software: boolean;
   readonly size?: Size;
   readonly preset?: PresetName;
+  /** The project's own model is at hand. */
+  readonly hasModel?: boolean;
 }
 
 /** Settings for images and an adapter. */
 export function startingSettings(
-  { images, software, size: asked, preset: chosen }: Circumstances,
+  { images, software, size: asked, preset: chosen, hasModel = false }: Circumstances,
 ): StartingSettings {
   const size = images && !images.batches ? asked ?? sizeFor(images.shortSide, software) : asked;
   const [height, width] = size === undefined
@@ -55,16 +66,28 @@ export function startingSettings(
   const preset = chosen ?? autoPreset(software, [height, width]);
   const { batch, epochs } = PRESET_DEFAULTS[preset];
   const count = images?.images ?? Infinity;
+  const isSmall = height * width <= IMAGE_SIDE ** 2;
+  if (software && hasModel && chosen === undefined && count < FEW_IMAGES && isSmall) {
+    return {
+      ...size === undefined ? {} : { size },
+      ...FINE_TUNING,
+      batch: largestBatch(FINE_TUNING.batch, count),
+    };
+  }
   return {
     ...size === undefined ? {} : { size },
     preset,
     ...software && count > AUTO_SOFTWARE_LIMIT ? { limit: AUTO_SOFTWARE_LIMIT } : {},
-    // The largest power of two that a small set has images for.
-    batch: count >= batch ? batch : 2 ** Math.floor(Math.log2(Math.max(1, count))),
+    batch: largestBatch(batch, count),
     ...count >= FEW_IMAGES && epochs !== null
       ? { epochs }
       : { steps: preset === "tiny" ? STEPS.tiny : STEPS.others },
   };
+}
+
+/** The usual batch, or the largest power of two that a small set has images for. */
+function largestBatch(usual: number, count: number): number {
+  return count >= usual ? usual : 2 ** Math.floor(Math.log2(Math.max(1, count)));
 }
 
 /** Side to bring pictures to: a multiple of 4, as networks need, of which no picture in the middle has to be enlarged. */
@@ -150,6 +173,6 @@ ${command("train", ...settings, "--print-settings=sources")}
 - Samples show nothing yet: more \`steps\`. They are copies of training images: fewer steps, or more images.
 - A damaged image stops the training, which names it: \`"onBadFile": "skip"\` leaves such files out.
 - Out of memory: half the \`batch\`, with \`"accumulate": 2\`.
-- Few images, all of at most 32 pixels: \`"init": "cifar10"\` in place of \`preset\` starts from a trained model.
+- Few images: \`"init": "cifar10"\` starts from a trained model, \`"preset": "tiny"\` in its place from nothing.
 `;
 }

@@ -32,6 +32,9 @@ export function device() {
   return opened;
 }
 
+/** The fault of the device before, which what was under way on it ends with, too. @type {unknown} */
+let lost;
+
 /** What has to be let go of once the device is lost. */
 export const onLost = new Set(/** @type {(() => void)[]} */ ([]));
 
@@ -40,12 +43,9 @@ async function open() {
     onFault: (error) => {
       if (/was closed/.test(error.message)) return;
       opened = undefined;
+      lost = error;
       for (const forget of onLost) forget();
-      showTrouble(
-        `${
-          sentence(error)
-        } Press the button again to start on a new device; if that fails, too, reload the page.`,
-      );
+      showTrouble(explain(error));
     },
   });
   const { name, software } = gpu.adapter;
@@ -58,10 +58,16 @@ async function open() {
 }
 
 /**
- * An error's message as a sentence.
+ * An error in sentences: what happened, and what to do if the device was lost.
  * @param {unknown} error
  */
-export function sentence(error) {
+export function explain(error) {
+  const advice = " Press the button again to start on a new device; if that fails, too, reload the page.";
+  return sentence(error) + (error !== undefined && error === lost ? advice : "");
+}
+
+/** @param {unknown} error */
+function sentence(error) {
   const text = error instanceof Error ? error.message : String(error);
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }

@@ -6,7 +6,7 @@
 // @ts-types="../../web.ts"
 import { samplerNames } from "./denoise.js";
 import { Activity } from "./activity.js";
-import { sentence } from "./device.js";
+import { explain } from "./device.js";
 import { announce, byId, megabytes, offer, showTrouble } from "./dom.js";
 import { knownModels, loadModel } from "./models.js";
 import { Tile } from "./pictures.js";
@@ -71,7 +71,7 @@ async function draw() {
       await drawPictures();
     } catch (error) {
       activity.say(activity.signal.aborted ? "Stopped" : "");
-      if (!activity.signal.aborted) showTrouble(sentence(error));
+      if (!activity.signal.aborted) showTrouble(explain(error));
     }
   });
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { sentence, whyNoWebGpu } from "./device.js";
+import { explain, whyNoWebGpu } from "./device.js";
 import { startDrawing } from "./draw.js";
 import { showTrouble } from "./dom.js";
 import { listModels } from "./models.js";
@@ -16,6 +16,6 @@ if (why === undefined) {
     startDrawing();
     await startTraining();
   } catch (error) {
-    showTrouble(sentence(error));
+    showTrouble(explain(error));
   }
 } else showTrouble(why);

@@ -7,7 +7,7 @@
 import { trainInMemory } from "./denoise.js";
 import { Activity } from "./activity.js";
 import { Curve } from "./curve.js";
-import { device, sentence } from "./device.js";
+import { device, explain } from "./device.js";
 import { announce, byId, showTrouble } from "./dom.js";
 import { offerModels } from "./draw.js";
 import { addModel } from "./models.js";
@@ -54,7 +54,7 @@ async function train() {
       await trainOn(await readImages());
     } catch (error) {
       activity.say(activity.signal.aborted ? "Stopped" : "");
-      if (!activity.signal.aborted) showTrouble(sentence(error));
+      if (!activity.signal.aborted) showTrouble(explain(error));
     }
   });
 }

@@ -46,6 +46,20 @@ Deno.test("settings suit the size and number of the images, and the adapter", ()
       ...{ size: [32, 48], preset: "ddpm", batch: 16, steps: 20_000 },
     },
   );
+  const few = { ...images(270, 480), ...software, hasModel: true };
+  assert.deepEqual(startingSettings(few), { size: 32, init: "cifar10", batch: 16, steps: 400 });
+  assert.deepEqual(startingSettings({ ...few, ...images(9, 480) }).batch, 8);
+  for (
+    const other of [
+      { software: false },
+      { preset: "tiny" },
+      { size: 64 },
+      { hasModel: false },
+      images(10_000, 480),
+    ] as const
+  ) {
+    assert.equal(startingSettings({ ...few, ...other }).init, undefined);
+  }
   assert.deepEqual(startingSettings(gpu), { preset: "small", batch: 128, epochs: 100 });
   assert.deepEqual(startingSettings(software), { preset: "tiny", limit: 5000, batch: 32, epochs: 5 });
   const batches = { images: { images: 45_000, classes: [], shortSide: 32, batches: true } };
@@ -71,6 +85,7 @@ Deno.test("images are surveyed by their headers", async () => {
     const told =
       /^4 files cannot be read as images: birds\/owl\/a\.png, birds\/owl\/b\.jpg, birds\/wren\/c\.png, and 1 other; training stops there, unless train\.json has "onBadFile": "skip"$/m;
     assert.match(out, told);
+    assert.match(out, /: size 32, fine-tuning of cifar10, as there is no GPU$/m);
   });
 });
 
@@ -79,12 +94,12 @@ Deno.test("a starting project's commands train, go on, draw and serve; nothing i
     await makeBirds(directory, 10);
     await Deno.mkdir(join(directory, "my birds"));
     await Deno.writeTextFile(join(directory, "my birds/.gitignore"), "mine\n");
-    const made = await runTask("init", ["my birds", "--data", "birds"], directory);
+    const made = await runTask("init", ["my birds", "--data", "birds", "--preset", "tiny"], directory);
     assert.deepEqual([made.code, made.err], [0, ""]);
     assert.equal(
       made.out,
       "wrote my birds/README.md\nkept my birds/.gitignore\nwrote my birds/train.json\n" +
-        "18 images to train on, of 2 classes, about 90 pixels on the shorter side: size 32, preset tiny, as there is no GPU\n" +
+        "18 images to train on, of 2 classes, about 90 pixels on the shorter side: size 32, preset tiny\n" +
         "train: deno task train --settings 'my birds/train.json'\n",
     );
     assert.equal(await Deno.readTextFile(join(directory, "my birds/.gitignore")), "mine\n");

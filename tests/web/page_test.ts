@@ -1,6 +1,6 @@
 /** The page of examples/browser, as `deno task bundle:web` makes it, on a static host. */
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
@@ -152,6 +152,40 @@ browserTest(
       assert.equal(await page.getByLabel("Model").inputValue(), "yours");
       assert.equal(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), true);
       await screenshot(page, "phone-dark");
+    });
+  },
+);
+
+browserTest(
+  "the page trains on a folder of one's own, and goes on with a new device when the first is lost",
+  async () => {
+    const folder = join(dirname(await (built ??= build())), "pictures");
+    await Deno.writeTextFile(join(folder, "light", "broken.png"), "no picture");
+    await Deno.writeTextFile(join(folder, "light", "notes.txt"), "no picture either");
+    const dark = { browser: { colorScheme: "dark" }, expected: /device|GPU|WebGPU/i } as const;
+    await withExample({ ...GPU, ...dark }, async (page) => {
+      await withSmallNetwork(page);
+      await page.getByLabel("Learn from", { exact: true }).selectOption("own");
+      await page.getByLabel(/^Folder with pictures/).setInputFiles(folder);
+      await page.getByLabel("Epochs").fill("1");
+      await page.getByLabel("Batch").fill("8");
+      await page.getByRole("button", { name: "Train" }).click();
+      await page.getByText(/^Step \d of 3/).waitFor();
+      const session = await page.context().browser()!.newBrowserCDPSession();
+      await session.send("Browser.crashGpuProcess");
+      await page.getByRole("alert").getByText(/Press the button again to start on a new device/).waitFor();
+      await screenshot(page, "lost-dark");
+      await page.getByRole("button", { name: "Train" }).click();
+      await page.locator("#announce", { hasText: /^Done after 3 steps, \d+ s\./ }).waitFor();
+      assert.equal(await page.getByLabel("Model").inputValue(), "yours");
+      assert.deepEqual(
+        await page.locator("#samples canvas").evaluateAll((all) =>
+          all.map((canvas) => canvas.getAttribute("aria-label"))
+        ),
+        ["dark", "dark", "dark", "dark", "light", "light", "light", "light"],
+      );
+      assert.equal(await page.getByRole("alert").isVisible(), false);
+      await screenshot(page, "own-dark");
     });
   },
 );
