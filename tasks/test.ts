@@ -23,7 +23,7 @@ export const SUITE: readonly string[] = ["tests", "mod.ts", "lib", "kernels", "d
  * Folders of `tests` that run beside the rest of the suite, in a process of their own. Without the driver's shader cache most of
  * their time is compilation, which occupies one core.
  */
-const BESIDE = ["tests/gpu", "tests/graph", "tests/kernels", "tests/model"];
+const BESIDE = ["tests/gpu", "tests/graph", "tests/kernels", "tests/model", "tests/sampling", "tests/train"];
 
 /**
  * Permissions of the suite. Network access is limited to this machine; Deno itself fetches missing npm packages, including
