@@ -249,8 +249,14 @@ interface Select {
   checkValidity(): boolean;
 }
 
-/** Holds every file that the page reads until the test releases it, and waits then for what the page does with it. */
-async function holdReading(page: Page): Promise<{ readonly release: (picture: number) => Promise<void> }> {
+/** A file that the page has begun to read. */
+interface HeldFile {
+  /** Lets the page read it, and waits for what the page does with it. */
+  release(): Promise<void>;
+}
+
+/** Holds every picture that the page reads until the test releases it: what returns drops one. */
+async function holdReading(page: Page): Promise<(bytes: Uint8Array, name?: string) => Promise<HeldFile>> {
   await page.evaluate(`(() => {
     const decode = createImageBitmap;
     globalThis.held = [];
@@ -261,14 +267,21 @@ async function holdReading(page: Page): Promise<{ readonly release: (picture: nu
       return bitmap;
     };
   })()`);
-  const release = async (picture: number) => {
-    await page.evaluate(`(async () => {
-      held[${picture}].resolve();
-      await held[${picture}].read;
-      await new Promise((resolve) => setTimeout(resolve));
-    })()`);
+  let dropped = 0;
+  return async (bytes, name) => {
+    const mine = dropped++;
+    await drop(page, bytes, name);
+    // the page first looks for settings in it
+    await page.waitForFunction(`held.length > ${mine}`);
+    return {
+      release: () =>
+        page.evaluate(`(async () => {
+          held[${mine}].resolve();
+          await held[${mine}].read;
+          await new Promise((resolve) => setTimeout(resolve));
+        })()`),
+    };
   };
-  return { release };
 }
 
 /** A picture of one shade. */
@@ -285,29 +298,29 @@ visitTest("of two pictures chosen in quick succession the last is used, whicheve
   { page, engine },
 ) => {
   await page.getByRole("radio", { name: "cat" }).waitFor();
-  const { release } = await holdReading(page);
-  await drop(page, await shade(10));
-  await drop(page, await shade(200));
-  await release(1);
+  const dropHeld = await holdReading(page);
+  const first = await dropHeld(await shade(10));
+  const second = await dropHeld(await shade(200));
+  await second.release();
   await page.locator("#edit-canvas").waitFor();
   await page.locator("#edit-canvas").focus();
   await page.keyboard.press(" ");
   await page.getByLabel("Strength").fill("0.5");
-  await release(0);
+  await first.release();
   assert.equal(await shown(page), 200);
   assert.equal(await page.getByLabel("Strength").inputValue(), "0.5", "the strength is still its own");
   await page.getByText("The chequered part is drawn anew").waitFor();
 
   // One that is no picture leaves the one before, and one that is removed does not come back.
-  await drop(page, await shade(90));
-  await drop(page, new TextEncoder().encode("hello"), "notes.txt");
-  await release(3);
+  const third = await dropHeld(await shade(90));
+  const text = await dropHeld(new TextEncoder().encode("hello"), "notes.txt");
+  await text.release();
   await page.getByText("The browser cannot read this file as a picture.").waitFor();
-  await release(2);
+  await third.release();
   assert.equal(await shown(page), 200);
-  await drop(page, await shade(30));
+  const removed = await dropHeld(await shade(30));
   await press(page, "Remove the picture");
-  await release(4);
+  await removed.release();
   assert.equal(await page.locator("#edit-canvas").isVisible(), false);
   assert.equal(engine.added.length, 0);
 });
@@ -316,18 +329,17 @@ visitTest("what is drawn while a picture is being read starts from that picture,
   { page, engine },
 ) => {
   await page.getByRole("radio", { name: "cat" }).waitFor();
-  const { release } = await holdReading(page);
-  await drop(page, await shade(10));
-  await release(0);
+  const dropHeld = await holdReading(page);
+  await (await dropHeld(await shade(10))).release();
   await page.locator("#edit-canvas").waitFor();
   await page.locator("#edit-canvas").focus();
   await page.keyboard.press(" ");
   await fill(page, { Pictures: 1, Passes: 2 });
-  await drop(page, await shade(255));
+  const white = await dropHeld(await shade(255));
   await page.getByLabel("Sampler").selectOption("ddim");
   await page.evaluate("for (const _ of [1, 2]) document.getElementById('draw').click()");
   assert.equal(engine.added.length, 0);
-  await release(1);
+  await white.release();
   await done(page, "1 picture in");
   const [{ edit }, ...others] = engine.added;
   assert.ok(edit!.image.every((value) => value === 1), "white");
