@@ -11,7 +11,7 @@ root=${DENOISE_SETUP_ROOT:-} # prefix of the system's files; the tests set it
 home=${HOME:-/root}
 deno_home=${DENO_INSTALL:-$home/.deno} # the official installer's folder
 oldest_deno="2.9"                      # WebGPU without a flag, and tested here
-wait_for_apt="-o DPkg::Lock::Timeout=600"
+wait_for_apt="DPkg::Lock::Timeout=600"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() {
@@ -54,7 +54,7 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$wait_for_apt" "$@"; }
+apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o "$wait_for_apt" "$@"; }
 
 # Ends with what to do by hand where packages cannot be installed from here.
 # $1: the packages, $2: what they are for

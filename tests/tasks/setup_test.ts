@@ -84,7 +84,9 @@ async function setup(machine: Machine, times = 1, args = ["train", "--epochs", "
       const files = "usr/share/vulkan/icd.d/lvp.json usr/lib/x86_64-linux-gnu/libvulkan.so.1";
       await stub(
         "apt-get",
-        `echo "$DEBIAN_FRONTEND apt-get $*" >>${log}; case "$*" in ` +
+        // apt takes "-o NAME=VALUE" that is one argument for an option whose name begins with a space
+        `for each in "$@"; do case "$each" in *" "*) echo "apt-get: unknown option $each"; exit 100;; esac; done; ` +
+          `echo "$DEBIAN_FRONTEND apt-get $*" >>${log}; case "$*" in ` +
           `*install* | *download*) ${
             apt === "broken" ? "echo no such package; exit 100" : ":"
           };; esac; case "$*" in ` +
