@@ -100,6 +100,12 @@ export class DrawQueue {
     else this.#generator = generator;
   }
 
+  /** Keeps a new generator in place of one that a loop gave back while it was built. */
+  #keep(built: Generator): void {
+    this.#generator?.destroy();
+    this.#generator = built;
+  }
+
   #rowsOf(images: readonly SlotImage[]): number {
     return Math.max(...images.map((image) => networkRows(image, this.#model.guide !== undefined)));
   }
@@ -129,6 +135,8 @@ export class DrawQueue {
     cached?.destroy();
     const { gpu, network } = this.#model;
     const target = await this.#model.kernelsFor([generatorRows({ slots, imageRows })], passes);
-    return this.#generator = await Generator.build(gpu, { ...network, slots, imageRows, target });
+    const built = await Generator.build(gpu, { ...network, slots, imageRows, target });
+    this.#keep(built);
+    return built;
   }
 }

@@ -52,3 +52,16 @@ Deno.test("close inside a loop over steps ends it, and frees its memory", async 
   await assert.rejects(loop.next(), DeviceError);
   await loop.return();
 });
+
+Deno.test("a loop that ends while another request's generator is built frees its memory", async () => {
+  const gpu = await testGpu();
+  const before = gpu.memory.used;
+  const model = await DDPM.load(PIPELINE, { gpu });
+  const loop = model.generateSteps({ count: 2, steps: 4 });
+  await loop.next();
+  const other = model.generate({ count: 3, steps: 2 });
+  await loop.return();
+  await other;
+  await model.close();
+  assert.equal(gpu.memory.used, before);
+});
