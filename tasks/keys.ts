@@ -20,6 +20,8 @@ async function main(args: readonly string[]): Promise<void> {
   if (command.action === "list") {
     return standardOutput().write(listOf(await readKeys(file, await statOf(file)), now));
   }
+  // For a file that must be there and is not, the lock would make a folder.
+  if (command.action !== "add") await readKeys(file, await statOf(file));
   // Between reading and writing, no other command may write.
   const { secret, said } = await withFileLock(`${await targetOf(file)}.lock`, async () => {
     const present = await statOf(file);

@@ -49,6 +49,17 @@ Deno.test("keys are added, listed, rotated and revoked; a key is printed once, a
   });
 });
 
+Deno.test("no folder is made for keys that are not there", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    for (const action of ["rotate", "revoke"]) {
+      const { code, err } = await runTask("keys", [action, "anna", "--keys", "absent/keys.json"], directory);
+      assert.equal(code, 2);
+      assert.match(err, /--keys: expected a file that exists/);
+    }
+    assert.deepEqual(await Array.fromAsync(Deno.readDir(directory)), []);
+  });
+});
+
 Deno.test("commands at the same time lose no key of each other", async () => {
   await inTemporaryDirectory(async (directory) => {
     const names = ["anna", "bob", "carl", "dora", "eve", "fay"];
