@@ -43,6 +43,6 @@ export function greeting(
     ...(models.length < 2 ? [] : [`models   ${models.map(({ name }) => name).join(", ")}`]),
     ...(guide === undefined ? [] : [`guide    ${guide}`]),
     `adapter  ${adapter}${precision === "mixed" ? ", in mixed precision" : ""}`,
-    `try      curl${header} -o image.png ${shellQuote(`${url}/generate${query}`)}`,
+    `try      curl${header} -fo image.png ${shellQuote(`${url}/generate${query}`)}`,
   ].map((line) => printable(line).replaceAll("\n", "\\n"));
 }

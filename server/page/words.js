@@ -71,5 +71,5 @@ export function troubleText(error) {
  */
 export function curlLine(url, file, withToken) {
   const header = withToken ? ` -H "Authorization: Bearer $TOKEN"` : "";
-  return `curl${header} -o ${file} '${url.replaceAll("'", "%27")}'`;
+  return `curl${header} -fo ${file} '${url.replaceAll("'", "%27")}'`;
 }

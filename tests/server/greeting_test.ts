@@ -18,7 +18,7 @@ Deno.test("it tells address, model, adapter and a command, a line each", () => {
     "address  http://127.0.0.1:8000",
     "model    cifar10-3125 (runs/cifar10, 48 x 32, 1,234,567 parameters, 2 classes)",
     "adapter  llvmpipe",
-    "try      curl -o image.png 'http://127.0.0.1:8000/generate?class=cat'",
+    "try      curl -fo image.png 'http://127.0.0.1:8000/generate?class=cat'",
   ]);
   assert.equal(
     greeting("", { ...model, precision: "mixed" }, {})[2],
@@ -38,7 +38,7 @@ Deno.test("the command asks for a class that there is, and brings the token from
   assert.match(greeting("", { ...model, classes: [] }, {})[1], /unconditional\)$/);
   assert.match(
     command({}, "/run/it's"),
-    /^try +curl -H "Authorization: Bearer \$\(head -n 1 '\/run\/it'\\''s'\)" -o image\.png /,
+    /^try +curl -H "Authorization: Bearer \$\(head -n 1 '\/run\/it'\\''s'\)" -fo image\.png /,
   );
 });
 

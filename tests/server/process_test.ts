@@ -56,7 +56,7 @@ Deno.test("a ready server names its address, model and adapter, and draws in eve
       `address  ${url}`,
       `model    tiny_pipeline (${MODEL}, 8 x 8, 7,997 parameters, 3 classes)`,
       `adapter  ${adapter}`,
-      `try      curl -o image.png '${url}/generate?class=0'`,
+      `try      curl -fo image.png '${url}/generate?class=0'`,
       "",
     ]);
   });

@@ -3891,7 +3891,7 @@ export function troubleText(error) {
  */
 export function curlLine(url, file, withToken) {
   const header = withToken ? \` -H "Authorization: Bearer $TOKEN"\` : "";
-  return \`curl\${header} -o \${file} '\${url.replaceAll("'", "%27")}'\`;
+  return \`curl\${header} -fo \${file} '\${url.replaceAll("'", "%27")}'\`;
 }
 `],
 ]);

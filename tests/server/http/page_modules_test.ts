@@ -75,6 +75,6 @@ Deno.test("words", () => {
   assert.equal(troubleText({ message: "Is it still running?" }), "Is it still running?");
   assert.equal(
     curlLine("http://localhost/generate?class=it's", "it-s-1.png", true),
-    `curl -H "Authorization: Bearer $TOKEN" -o it-s-1.png 'http://localhost/generate?class=it%27s'`,
+    `curl -H "Authorization: Bearer $TOKEN" -fo it-s-1.png 'http://localhost/generate?class=it%27s'`,
   );
 });

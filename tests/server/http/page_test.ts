@@ -125,7 +125,7 @@ visitTest("a picture tells its way, its seed and its curl line, and can be drawn
   assert.notDeepEqual(await bytesOf(dialog.locator("img")), picture);
 
   const curl = await dialog.locator("code").innerText();
-  const [, file, url] = /^curl -o (\S+) '(\S+)'$/.exec(curl)!;
+  const [, file, url] = /^curl -fo (\S+) '(\S+)'$/.exec(curl)!;
   assert.equal(file, "cat-43.png");
   assert.deepEqual(await download(visit, url), picture);
   await dialog.getByRole("button", { name: "Copy" }).click();
@@ -285,7 +285,7 @@ visitTest("a token is asked for and sent", { token: "sesame", expected: FAILED }
   await done(page, "1 picture in");
   await page.locator("#current .tile").click();
   const curl = await page.locator("#curl").innerText();
-  assert.match(curl, /^curl -H "Authorization: Bearer \$TOKEN" -o /);
+  assert.match(curl, /^curl -H "Authorization: Bearer \$TOKEN" -fo /);
   assert.equal(curl.includes("sesame"), false);
   assert.equal(await page.evaluate("localStorage.length + document.cookie.length"), 0);
 });
