@@ -290,3 +290,18 @@ test("where the server is not running, the answer says so and when to try again"
     assert.match(answer.headers, /^retry-after: 5\r$/im);
   });
 });
+
+proxied(
+  "an answer that does not come is 504, in the server's form",
+  { engine: MANUAL },
+  async ({ engine }, proxy) => {
+    const { status, type, text } = await proxy.curl([`${proxy.url}/generate?class=cat`]);
+    assert.deepEqual([status, type], [504, "application/problem+json"]);
+    assert.equal(JSON.parse(text).type, "urn:denoise:problem:timeout");
+    await until("nobody waits for the image any more", () => {
+      engine.tick();
+      return engine.batch.length === 0;
+    });
+  },
+  [["proxy_read_timeout 150s;", "proxy_read_timeout 1s;"]],
+);
