@@ -1,20 +1,26 @@
-// Gradient accumulation over the micro-batches of one optimizer step.
+// Addition of gradients over the micro-batches of one optimizer step: a node of their summation tree.
 //
-//   sum = gradients              if step_state.accumulate is 0 (the first micro-batch)
-//   sum = sum + gradients        if it is 1
+//   sum = addend             if add is 0 (a leaf that is kept)
+//   sum = sum + addend       if it is 1
 //
-// gradients, sum: flat buffers [blocks] of vec4f; sum is written `=` or `+=`, in float32. One invocation per vec4.
-
-// include: records/step_state.wgsl
+// addend, sum: flat buffers [blocks] of vec4f; sum is written `=` or `+=`, in float32. Subnormal operands and results are 0:
+// some devices flush them and others do not, and a host adds the same sums (lib/train/ranks/host_sum.ts). One invocation per
+// vec4.
 
 struct Params {
   blocks: u32,
+  add: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step_state: StepState;
-@group(0) @binding(2) var<storage, read> gradients: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> sum: array<vec4f>;
+@group(0) @binding(1) var<storage, read> addend: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> sum: array<vec4f>;
+
+const SMALLEST_NORMAL: f32 = 0x1p-126f;
+
+fn flushed(x: vec4f) -> vec4f {
+  return select(x, vec4f(0.0), abs(x) < vec4f(SMALLEST_NORMAL));
+}
 
 @compute @workgroup_size(64)
 fn accumulate(
@@ -26,9 +32,9 @@ fn accumulate(
   if (i >= params.blocks) {
     return;
   }
-  if (step_state.accumulate == 1u) {
-    sum[i] += gradients[i];
+  if (params.add == 1u) {
+    sum[i] = flushed(flushed(sum[i]) + flushed(addend[i]));
   } else {
-    sum[i] = gradients[i];
+    sum[i] = flushed(addend[i]);
   }
 }

@@ -5,38 +5,29 @@ import type { KernelSource } from "./source.ts";
 /** `accumulate.wgsl`: accumulate. */
 export const accumulateKernel = {
   name: "accumulate",
-  code: `// Gradient accumulation over the micro-batches of one optimizer step.
+  code: `// Addition of gradients over the micro-batches of one optimizer step: a node of their summation tree.
 //
-//   sum = gradients              if step_state.accumulate is 0 (the first micro-batch)
-//   sum = sum + gradients        if it is 1
+//   sum = addend             if add is 0 (a leaf that is kept)
+//   sum = sum + addend       if it is 1
 //
-// gradients, sum: flat buffers [blocks] of vec4f; sum is written \`=\` or \`+=\`, in float32. One invocation per vec4.
-
-// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
-// is generated from it.
-struct StepState {
-  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
-  seed_lo: u32,         // Threefry key, low word of the run's seed
-  seed_hi: u32,         // Threefry key, high word
-  stream: u32,          // separates uses of a seed: 0 training, 1 validation
-  position: u32,        // index into the order buffer of the first sample of this batch
-  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
-  log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
-  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
-  bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
-  bias_correction2: f32,// 1 - beta2^t
-  ema_decay: f32,
-}
+// addend, sum: flat buffers [blocks] of vec4f; sum is written \`=\` or \`+=\`, in float32. Subnormal operands and results are 0:
+// some devices flush them and others do not, and a host adds the same sums (lib/train/ranks/host_sum.ts). One invocation per
+// vec4.
 
 struct Params {
   blocks: u32,
+  add: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step_state: StepState;
-@group(0) @binding(2) var<storage, read> gradients: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> sum: array<vec4f>;
+@group(0) @binding(1) var<storage, read> addend: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> sum: array<vec4f>;
+
+const SMALLEST_NORMAL: f32 = 0x1p-126f;
+
+fn flushed(x: vec4f) -> vec4f {
+  return select(x, vec4f(0.0), abs(x) < vec4f(SMALLEST_NORMAL));
+}
 
 @compute @workgroup_size(64)
 fn accumulate(
@@ -48,20 +39,20 @@ fn accumulate(
   if (i >= params.blocks) {
     return;
   }
-  if (step_state.accumulate == 1u) {
-    sum[i] += gradients[i];
+  if (params.add == 1u) {
+    sum[i] = flushed(flushed(sum[i]) + flushed(addend[i]));
   } else {
-    sum[i] = gradients[i];
+    sum[i] = flushed(addend[i]);
   }
 }
 `,
   bindings: {
-    step_state: { binding: 1, access: "read" },
-    gradients: { binding: 2, access: "read" },
-    sum: { binding: 3, access: "read_write" },
+    addend: { binding: 1, access: "read" },
+    sum: { binding: 2, access: "read_write" },
   },
   params: {
     blocks: "u32",
+    add: "u32",
   },
   entryPoints: ["accumulate"],
 } as const satisfies KernelSource;
@@ -192,7 +183,7 @@ struct StepState {
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // number of real samples in the batch; the rest is padding of weight 0
   log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  accumulate: u32,      // 1: add the loss to that of earlier micro-batches; 0: replace it
   learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
@@ -401,7 +392,7 @@ struct StepState {
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // number of real samples in the batch; the rest is padding of weight 0
   log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  accumulate: u32,      // 1: add the loss to that of earlier micro-batches; 0: replace it
   learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
@@ -943,7 +934,7 @@ struct StepState {
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // number of real samples in the batch; the rest is padding of weight 0
   log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  accumulate: u32,      // 1: add the loss to that of earlier micro-batches; 0: replace it
   learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
@@ -1315,7 +1306,7 @@ struct StepState {
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // number of real samples in the batch; the rest is padding of weight 0
   log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  accumulate: u32,      // 1: add the loss to that of earlier micro-batches; 0: replace it
   learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
@@ -1610,7 +1601,7 @@ struct StepState {
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // number of real samples in the batch; the rest is padding of weight 0
   log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  accumulate: u32,      // 1: add the loss to that of earlier micro-batches; 0: replace it
   learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
@@ -2234,7 +2225,7 @@ struct StepState {
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // number of real samples in the batch; the rest is padding of weight 0
   log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  accumulate: u32,      // 1: add the loss to that of earlier micro-batches; 0: replace it
   learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
@@ -3540,7 +3531,7 @@ struct StepState {
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // number of real samples in the batch; the rest is padding of weight 0
   log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  accumulate: u32,      // 1: add the loss to that of earlier micro-batches; 0: replace it
   learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
@@ -5038,7 +5029,7 @@ struct StepState {
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // number of real samples in the batch; the rest is padding of weight 0
   log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  accumulate: u32,      // 1: add the loss to that of earlier micro-batches; 0: replace it
   learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
@@ -5369,7 +5360,7 @@ struct StepState {
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // number of real samples in the batch; the rest is padding of weight 0
   log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  accumulate: u32,      // 1: add the loss to that of earlier micro-batches; 0: replace it
   learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
@@ -5603,7 +5594,7 @@ struct StepState {
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // number of real samples in the batch; the rest is padding of weight 0
   log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  accumulate: u32,      // 1: add the loss to that of earlier micro-batches; 0: replace it
   learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
@@ -6077,7 +6068,7 @@ struct StepState {
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // number of real samples in the batch; the rest is padding of weight 0
   log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  accumulate: u32,      // 1: add the loss to that of earlier micro-batches; 0: replace it
   learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
@@ -6368,7 +6359,7 @@ struct StepState {
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // number of real samples in the batch; the rest is padding of weight 0
   log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  accumulate: u32,      // 1: add the loss to that of earlier micro-batches; 0: replace it
   learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
@@ -7341,7 +7332,7 @@ struct StepState {
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // number of real samples in the batch; the rest is padding of weight 0
   log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  accumulate: u32,      // 1: add the loss to that of earlier micro-batches; 0: replace it
   learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t

@@ -173,7 +173,7 @@ export const StepStateLayout = {
     count: { type: "u32", offset: 20 },
     /** index of the step's record in the log buffer */
     logSlot: { type: "u32", offset: 24 },
-    /** 1: add gradients to those of earlier micro-batches; 0: replace them */
+    /** 1: add the loss to that of earlier micro-batches; 0: replace it */
     accumulate: { type: "u32", offset: 28 },
     /** learning rate of this optimizer step, warm-up included */
     learningRate: { type: "f32", offset: 32 },

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { accumulate } from "../../kernels/accumulate.ts";
 import { adamw } from "../../kernels/adamw.ts";
 import { gradNormScratchBytes } from "../../kernels/grad_norm.ts";
+import { addGradients } from "../../lib/train/ranks/host_sum.ts";
 import { LogRecordLayout } from "../../kernels/records/layouts.ts";
 import { decodeLog } from "../../kernels/records/training.ts";
 import { assertClose } from "../support/close.ts";
@@ -181,8 +182,40 @@ Deno.test("accumulate starts from the first micro-batch and adds the next: eleme
   const second = first.map((value) => value / 8);
   const sum = new Float32Array(300).fill(NaN);
   await runOnArrays(gpu, [
-    ...accumulate<HostArray>(300, { step_state: stepWords({ accumulate: 0 }), gradients: first, sum }),
-    ...accumulate<HostArray>(300, { step_state: stepWords({ accumulate: 1 }), gradients: second, sum }),
+    ...accumulate<HostArray>(300, false, { addend: first, sum }),
+    ...accumulate<HostArray>(300, true, { addend: second, sum }),
   ]);
   assert.deepEqual(sum, first.map((value, i) => value + second[i]));
+});
+
+Deno.test("accumulate takes subnormal numbers for 0, as the host does: elements=8", async () => {
+  const smallest = 2 ** -126;
+  const first = Float32Array.of(
+    smallest,
+    smallest,
+    smallest / 2,
+    -smallest / 4,
+    1,
+    0,
+    -smallest,
+    3 * smallest,
+  );
+  const second = Float32Array.of(
+    -smallest / 2,
+    -smallest,
+    smallest / 2,
+    1,
+    -1,
+    1e-45,
+    1.5 * smallest,
+    -smallest,
+  );
+  const sum = new Float32Array(8);
+  await runOnArrays(await testGpu(), [
+    ...accumulate<HostArray>(8, false, { addend: first, sum }),
+    ...accumulate<HostArray>(8, true, { addend: second, sum }),
+  ]);
+  assert.deepEqual([...sum], [smallest, 0, 0, 1, 0, 0, 0, 2 * smallest]);
+  addGradients(first, second);
+  assert.deepEqual(first, sum);
 });

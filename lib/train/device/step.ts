@@ -9,7 +9,7 @@ import type { StepState } from "../../../kernels/records/step_state.ts";
 import { decodeLog, type LoggedStep } from "../../../kernels/records/training.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { type BufferView, ResourceScope } from "../../gpu/memory.ts";
-import { runPrograms } from "../../gpu/program.ts";
+import { type Program, runPrograms } from "../../gpu/program.ts";
 import { readBack } from "../../gpu/readback.ts";
 import type { ParameterTable } from "../../model/parameters.ts";
 import type { WeightBuffers } from "./optimizer.ts";
@@ -27,7 +27,9 @@ export class TrainingStep {
   readonly weights: WeightBuffers;
   /** Gradients of the last micro-batch, flat. */
   readonly gradients: BufferView;
-  /** `LOG_SLOTS` `LogRecord` records. */
+  /** Sums of gradients over micro-batches, flat: of each node of their tree (`summation_tree.ts`); none where a step has a single one. */
+  readonly sums: readonly BufferView[];
+  /** `LogRecord` records, `LOG_SLOTS` if not set otherwise. */
   readonly log: BufferView;
   /** One `Health` record. */
   readonly health: BufferView;
@@ -37,21 +39,31 @@ export class TrainingStep {
   /** Digest of the kernels that change the weights. */
   readonly kernels: string;
   readonly #gpu: Gpu;
+  readonly #microBatches: number;
+  readonly #firstMicro: number;
   readonly #stepState: BufferView;
   readonly #profileRates: BufferView | undefined;
   readonly #scope: ResourceScope;
   readonly #logStaging: GPUBuffer;
   readonly #encoded: ArrayBuffer = new ArrayBuffer(StepStateLayout.bytes);
 
-  private constructor(gpu: Gpu, scope: ResourceScope, { programs, buffers, table, kernels }: BuiltStep) {
-    const { inputs, gradients, optimizer } = buffers;
+  private constructor(
+    gpu: Gpu,
+    scope: ResourceScope,
+    { programs, buffers, table, kernels }: BuiltStep,
+    { microBatches, microRange }: StepOptions,
+  ) {
+    const { inputs, gradients, sums, optimizer } = buffers;
     this.#gpu = gpu;
+    this.#microBatches = microBatches;
+    this.#firstMicro = microRange?.first ?? 0;
     this.#scope = scope;
     this.#stepState = inputs.stepState;
     this.#profileRates = optimizer.profileRates;
     this.programs = programs;
     this.weights = optimizer.weights;
     this.gradients = gradients;
+    this.sums = sums;
     this.health = optimizer.health;
     this.table = table;
     this.kernels = kernels;
@@ -74,7 +86,7 @@ export class TrainingStep {
     const what = `training at batch ${options.batch}`;
     const scope = new ResourceScope(gpu, what);
     return scope.guard(async () =>
-      new TrainingStep(gpu, scope, await buildStep(gpu, scope, what, options, levels, data))
+      new TrainingStep(gpu, scope, await buildStep(gpu, scope, what, options, levels, data), options)
     );
   }
 
@@ -86,7 +98,7 @@ export class TrainingStep {
   /** Computes the gradients of a micro-batch that is not the last of its optimizer step. */
   accumulate(state: StepState): void {
     this.#write(state);
-    this.programs.micro.run();
+    runPrograms(this.#gpu, this.#programsOf(state));
   }
 
   /**
@@ -99,7 +111,13 @@ export class TrainingStep {
     if (this.#profileRates) {
       this.#gpu.device.queue.writeBuffer(this.#profileRates.buffer, 0, Float32Array.from(rates));
     }
-    runPrograms(this.#gpu, [this.programs.micro, this.programs.update]);
+    runPrograms(this.#gpu, [...this.#programsOf(state), this.programs.update]);
+  }
+
+  /** Gradients of a micro-batch, and the additions that follow it. */
+  #programsOf({ step }: StepState): Program[] {
+    const { micro, additions } = this.programs;
+    return [micro, ...additions[step % this.#microBatches - this.#firstMicro] ?? []];
   }
 
   /** Computes the loss of one validation batch with the EMA weights. */

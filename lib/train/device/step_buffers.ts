@@ -36,6 +36,8 @@ interface NetworkSizes {
   readonly estimateBytes: number | undefined;
   /** Averages with power-function profiles. */
   readonly profiles: number;
+  /** Sums of gradients that are not yet whole, at most; 0 where a step has a single micro-batch. */
+  readonly sums: number;
 }
 
 /** Buffers of a step. */
@@ -45,6 +47,8 @@ export interface StepBuffers {
   readonly withoutEstimates: StepInputs<BufferView>;
   /** Gradients of the last micro-batch, flat. */
   readonly gradients: BufferView;
+  /** Sums of gradients over micro-batches; see `summation_tree.ts`. */
+  readonly sums: readonly BufferView[];
   /** Weights in float16, only in mixed precision. */
   readonly copy: GPUBuffer | undefined;
   /** Those of the update; its gradients are the sum over micro-batches. */
@@ -61,9 +65,9 @@ export function createStepBuffers(
   options: BatchOptions & OptimizerOptions,
   levels: TrainingLevels,
   data: DeviceImages,
-  { elements, windows, estimateBytes, profiles }: NetworkSizes,
+  { elements, windows, estimateBytes, profiles, sums: sumCount }: NetworkSizes,
 ): StepBuffers {
-  const { precision, microBatches } = options;
+  const { precision, logSlots = LOG_SLOTS } = options;
   const mixed = precision === "mixed";
   const estimates = (name: string) =>
     estimateBytes === undefined ? undefined : scope.buffer(estimateBytes, name);
@@ -74,21 +78,26 @@ export function createStepBuffers(
     imageLabels: data.labels,
     schedule: scope.upload(encodeScheduleTables(levels), "schedule"),
     variances: levels.variances && scope.upload(encodeVarianceRows(levels.variances), "variances"),
-    log: scope.buffer(LogRecordLayout.bytes * LOG_SLOTS, "log"),
+    log: scope.buffer(LogRecordLayout.bytes * logSlots, "log"),
     lossScale: mixed ? scope.upload(encodeLossScale(initialLossScale(options)), "loss scale") : undefined,
   };
   const { stepState, log, lossScale } = given;
   const gradients = scope.buffer(4 * elements, "gradients");
+  const sums = Array.from(
+    { length: sumCount },
+    (_, i) => scope.buffer(4 * elements, `gradient sum ${i + 1}`),
+  );
   return {
     inputs: { ...given, estimate: estimates("estimates") },
     withoutEstimates: { ...given, estimate: estimates("no estimates") },
     gradients,
+    sums,
     copy: mixed ? scope.buffer(2 * elements, "weights in float16").buffer : undefined,
     optimizer: {
       stepState,
       log,
       lossScale,
-      gradients: microBatches > 1 ? scope.buffer(4 * elements, "gradient sum") : gradients,
+      gradients: sums[0] ?? gradients,
       weights: createWeightBuffers(scope, elements, profiles),
       partials: scope.buffer(normScratchBytes(windows), "norm partials"),
       health: scope.buffer(HealthLayout.bytes, "health"),

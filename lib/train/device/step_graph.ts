@@ -35,6 +35,8 @@ export interface BatchOptions {
   readonly batch: number;
   /** Micro-batches per optimizer step. */
   readonly microBatches: number;
+  /** Records of the log. Default {@linkcode LOG_SLOTS}. */
+  readonly logSlots?: number;
   /** Probability of training a sample without its class. */
   readonly labelDropout: number;
   /** Flip images horizontally with probability 1/2. */
@@ -205,7 +207,7 @@ function drawInputs(
 
 function stepInputs(
   g: Graph,
-  { config, batch, precision, boundScale }: BatchOptions,
+  { config, batch, precision, boundScale, logSlots = LOG_SLOTS }: BatchOptions,
   { chunks, levels }: DataSizes,
 ): StepInputs<Tensor> {
   const vector = (name: string, length: number, type: ElementType) => g.input(name, [1, 1, 1, length], type);
@@ -222,7 +224,7 @@ function stepInputs(
     estimate: config.selfConditioning
       ? g.input("estimates", [batch, height, width, imageChannels(config)])
       : undefined,
-    log: vector("log", LOG_SLOTS, LogRecordLayout),
+    log: vector("log", logSlots, LogRecordLayout),
     lossScale: precision === "mixed" ? vector("loss scale", 1, LossScaleLayout) : undefined,
   };
 }

@@ -18,6 +18,7 @@ import { bindGradients, bindParameters } from "../../model/network.ts";
 import { ParameterTable } from "../../model/parameters.ts";
 import { storageType } from "../../model/precision.ts";
 import { digestOf } from "./computation.ts";
+import { type Addition, type MicroRange, planAdditions, slotCount } from "./summation_tree.ts";
 import { optimizerLaunches, type OptimizerOptions } from "./optimizer.ts";
 import type { DeviceImages } from "./device_images.ts";
 import { createStepBuffers, type StepBuffers, type TrainingLevels } from "./step_buffers.ts";
@@ -34,6 +35,8 @@ import {
 export interface StepOptions extends BatchOptions, OptimizerOptions {
   /** Averages of the weights with power-function profiles. Default 0. */
   readonly profiles?: number;
+  /** Micro-batches of each optimizer step that are computed here; default all. */
+  readonly microRange?: MicroRange;
   /** Kernel variants to use; default those for the device. */
   readonly target?: KernelTarget;
 }
@@ -42,6 +45,8 @@ export interface StepOptions extends BatchOptions, OptimizerOptions {
 export interface StepPrograms {
   /** Gradients of one micro-batch. */
   readonly micro: Program;
+  /** Additions to the gradients of others after each micro-batch of the range; none where a step has a single one. */
+  readonly additions: readonly (readonly Program[])[];
   /** Optimizer. */
   readonly update: Program;
   /** Loss of one validation batch. */
@@ -80,11 +85,13 @@ export async function buildStep(
   const { elements } = table;
   const windows = flatWindows(elements, gpu.limits.maxStorageBufferBindingSize, table.firstTrained);
   // Before the activations, which take memory for speed where there is some left.
+  const { microBatches, microRange = { first: 0, end: microBatches } } = options;
+  const planned = microBatches > 1 ? planAdditions(microRange, microBatches) : [];
   const buffers = createStepBuffers(scope, options, levels, data, {
-    ...{ elements, windows, profiles },
+    ...{ elements, windows, profiles, sums: planned.length > 0 ? slotCount(planned) : 0 },
     estimateBytes: training.inputs.estimate?.bytes,
   });
-  const { inputs, gradients, copy, optimizer } = buffers;
+  const { inputs, gradients, sums, copy, optimizer } = buffers;
   const { parameters, ema } = optimizer.weights;
   const castFrom = ({ buffer }: BufferView): Launch<BufferView>[] =>
     copy ? castWeights(gpu, elements, buffer, copy) : [];
@@ -104,23 +111,27 @@ export async function buildStep(
   const shared = { gpu, scope, options, sizes, buffers, reuse: compiled.reusable };
   const first = options.config.selfConditioning ? compileFirstPass(shared) : undefined;
   const casts = castFrom(parameters);
-  const additions = (options.microBatches > 1 ? windows : []).flatMap((window) =>
-    accumulate(window.elements, {
-      step_state: inputs.stepState,
-      gradients: flatView(gradients, window),
-      sum: flatView(optimizer.gradients, window),
-    })
-  );
-  const micro = [...casts, ...first ? first.launches.flat() : [], ...compiled.launches.flat(), ...additions];
+  const micro = [...casts, ...first ? first.launches.flat() : [], ...compiled.launches.flat()];
+  // Algorithm 1, line 5: the gradient of the step's loss, the mean over its micro-batches
+  const launchesOf = ({ kind, slot }: Addition) =>
+    windows.flatMap((window) =>
+      accumulate(window.elements, kind !== "store", {
+        addend: flatView(kind === "merge" ? sums[slot + 1]! : gradients, window), // as planned
+        sum: flatView(sums[slot]!, window),
+      })
+    );
+  const kinds = microBatches > 1 ? ["store", "add"] as const : [];
+  const additions = kinds.flatMap((kind) => launchesOf({ kind, slot: 0 }));
 
   // Algorithm 1, line 5: the gradient descent step
   const update = optimizerLaunches(options, windows, optimizer);
 
   const validation = [...castFrom(ema), ...compileValidation(shared).launches.flat()];
-  await precompile(gpu, [...micro, ...update, ...validation]);
+  await precompile(gpu, [...micro, ...additions, ...update, ...validation]);
   return {
     programs: {
       micro: scope.own(await buildProgram(gpu, micro)),
+      additions: await buildAdditions(gpu, scope, planned, launchesOf),
       update: scope.own(await buildProgram(gpu, update)),
       validation: scope.own(await buildProgram(gpu, validation)),
     },
@@ -130,10 +141,32 @@ export async function buildStep(
       ...casts,
       ...first ? first.separate : [],
       ...compiled.separate,
-      ...additions,
+      ...additions, // whichever micro-batches are computed here
       ...update,
     ]),
   };
+}
+
+/** Builds the program of each addition once. */
+async function buildAdditions(
+  gpu: Gpu,
+  scope: ResourceScope,
+  planned: readonly (readonly Addition[])[],
+  launchesOf: (addition: Addition) => readonly Launch<BufferView>[],
+): Promise<Program[][]> {
+  const built = new Map<string, Program>();
+  const programs: Program[][] = [];
+  for (const after of planned) {
+    const ofMicro: Program[] = [];
+    for (const addition of after) {
+      const key = `${addition.kind} ${addition.slot}`;
+      const program = built.get(key) ?? scope.own(await buildProgram(gpu, launchesOf(addition)));
+      built.set(key, program);
+      ofMicro.push(program);
+    }
+    programs.push(ofMicro);
+  }
+  return programs;
 }
 
 /** Context of the graphs that follow the gradients' graph. */

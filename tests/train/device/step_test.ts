@@ -13,6 +13,13 @@ import { permutation } from "../../../lib/random.ts";
 import { ResidentDataset } from "../../../lib/train/device/resident.ts";
 import { initializeWeights } from "../../../lib/train/weight_transfer.ts";
 import type { StepOptions } from "../../../lib/train/device/step_programs.ts";
+import { addGradients } from "../../../lib/train/ranks/host_sum.ts";
+import {
+  evaluateTree,
+  type MicroRange,
+  microRange,
+  nodesOf,
+} from "../../../lib/train/device/summation_tree.ts";
 import { TrainingStep } from "../../../lib/train/device/step.ts";
 import { assertClose } from "../../support/close.ts";
 import { onMatrices, testGpu, testTargets } from "../../support/gpu.ts";
@@ -113,6 +120,48 @@ Deno.test("two accumulated micro-batches of 4 step along the mean of their gradi
     const expected = mean.map((value) => 0.1 * value);
     assertClose(new Float32Array(moment), expected, { absolute: 0, relative: 1e-5 }, "first moment");
   });
+});
+
+Deno.test("five micro-batches are added in a tree, with the same bits whoever adds which of them", async () => {
+  const data = patternImages(20);
+  const microBatches = 5;
+  const gpu = await testGpu();
+  const gradients: Float32Array[] = [];
+  const sumsOf = async (range: MicroRange) => {
+    let sums: Float32Array[] = [];
+    await withStep(data, { microBatches, microRange: range }, async (step) => {
+      for (let k = range.first; k < range.end; k++) {
+        step.accumulate(state(k));
+        gradients[k] = (await results(step)).gradients;
+      }
+      sums = (await readBack(gpu, step.sums)).map((bytes) => new Float32Array(bytes));
+    });
+    return sums;
+  };
+  const [whole] = await sumsOf({ first: 0, end: microBatches });
+  const add = (left: Float32Array, right: Float32Array) => {
+    const sum = left.slice();
+    addGradients(sum, right);
+    return sum;
+  };
+  const host = evaluateTree(
+    microBatches,
+    ({ level, index }) => level === 0 ? gradients[index] : undefined,
+    add,
+  );
+  assert.deepEqual(host, whole);
+  for (const ranks of [2, 3]) {
+    const parts = new Map<string, Float32Array>();
+    for (let rank = 0; rank < ranks; rank++) {
+      const range = microRange(microBatches, ranks, rank);
+      const sums = await sumsOf(range);
+      nodesOf(range, microBatches).forEach(({ level, index }, i) => parts.set(`${level} ${index}`, sums[i]));
+    }
+    const joined = evaluateTree(microBatches, ({ level, index }) => parts.get(`${level} ${index}`), add);
+    assert.deepEqual(joined, whole, `${ranks} ranks`);
+  }
+  const chain = gradients.slice(1).reduce(add, gradients[0]);
+  assert.notDeepEqual(chain, whole, "the order makes a difference");
 });
 
 Deno.test("steps in mixed precision on matrix units have the same bits every time, and the losses of float32", async () => {
