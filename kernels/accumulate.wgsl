@@ -4,7 +4,7 @@
 //   sum = sum + addend       if it is 1
 //
 // addend, sum: flat buffers [blocks] of vec4f; sum is written `=` or `+=`, in float32. Subnormal operands and results are 0:
-// some devices flush them and others do not, and a host adds the same sums (lib/train/ranks/host_sum.ts). One invocation per
+// some devices flush them and others do not, and a host adds the same sums (lib/train/device/host_sum.ts). One invocation per
 // vec4.
 
 struct Params {

@@ -7,6 +7,7 @@ import type { ImageDataset } from "../data/dataset.ts";
 import { MAX_GUIDANCE } from "../diffusion/guidance.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { Communicator } from "../mpi/communicator.ts";
 import { DEFAULT_STEPS } from "../sampling/request.ts";
 import { withSuggestion } from "../suggest.ts";
 import { TUNE_HELP, TUNE_MODES, type TuningOptions } from "../tuning/tuning.ts";
@@ -75,6 +76,12 @@ export interface RunEnvironment extends TuningOptions, GridSettings {
    * saves and ends with `interrupted: true`.
    */
   readonly signal?: AbortSignal;
+  /**
+   * Ranks that share this run, each a process with its own call of `train()` and its own device; the same options and data on
+   * all. Rank 0 alone writes. The bits are those of a run without, whatever the number of ranks: they share out the
+   * micro-batches of each optimizer step, so `accumulate` is at least their number.
+   */
+  readonly communicator?: Communicator;
   /** Device to use; by default one is opened, and closed at the end. */
   readonly gpu?: Gpu;
 }
@@ -187,6 +194,7 @@ const OTHERS: Readonly<Record<Exclude<keyof TrainOptions, keyof typeof ALL_SETTI
   resume: true,
   signal: true,
   gpu: true,
+  communicator: true,
   tuningDirectory: true,
 };
 

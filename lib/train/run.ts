@@ -91,6 +91,7 @@ export class Run {
       throw reported;
     }
     this.#clock.lap();
+    await this.#parts.ranks?.checkWeights(this.#parts.staging);
     if (checkpoints && progress.step > this.#resumedFrom && !checkpoints.current) {
       yield await checkpoints.save();
     }
@@ -116,6 +117,11 @@ export class Run {
   }
 
   get #aborted(): boolean {
+    return this.#parts.ranks ? this.#parts.ranks.stopping : this.#stopAsked;
+  }
+
+  /** True if the caller of this process has asked to stop; of several ranks, all stop at the step after. */
+  get #stopAsked(): boolean {
     return this.#parts.options.signal?.aborted ?? false;
   }
 
@@ -129,7 +135,7 @@ export class Run {
     if (!eventDue && !this.#log.full && !this.#pace.due && !this.#aborted) return;
     const nonFinite = this.#log.take(await this.#step.readLog(), this.#warnings);
     this.#pace.waited();
-    if (nonFinite) await this.#stop(nonFinite);
+    if (nonFinite && (this.#parts.ranks?.isFirst ?? true)) await this.#stop(nonFinite); // which ends the other ranks
     const event = eventDue || !this.#parts.options.logEvery ? this.#log.event() : undefined;
     if (event) await this.#parts.metrics?.append(event);
     yield* this.#takeMessages();
@@ -143,18 +149,27 @@ export class Run {
    */
   async #submit(step: number): Promise<boolean> {
     const { accumulate } = this.#plan.settings;
+    const { ranks } = this.#parts;
+    const { first, end } = ranks?.range ?? { first: 0, end: accumulate };
     this.#orderEpoch(step);
-    for (let micro = 0; micro < accumulate; micro++) {
-      if (micro > 0 && this.#pace.due) {
+    for (let micro = first; micro < end; micro++) {
+      if (micro > first && this.#pace.due) {
         await settle(this.#parts.gpu);
         this.#pace.waited();
         if (this.#aborted) return false;
       }
       // Algorithm 1, lines 2 to 5
       const state = await this.#parts.images.place(trainingState(this.#plan, step, micro));
-      if (micro < accumulate - 1) this.#step.accumulate(state);
+      if (ranks) this.#step.accumulate(ranks.stateOf(state, micro));
+      else if (micro < accumulate - 1) this.#step.accumulate(state);
       else this.#step.update(state, profileRates(this.#plan, step));
       this.#pace.submitted();
+    }
+    if (ranks) {
+      const state = trainingState(this.#plan, step, accumulate - 1);
+      await ranks.sum(state, this.#stopAsked);
+      this.#pace.waited();
+      this.#step.descend(state, profileRates(this.#plan, step));
     }
     return true;
   }
@@ -165,14 +180,15 @@ export class Run {
     const epoch = Math.floor(step / stepsPerEpoch) + 1;
     if (this.#epochOrder === epoch) return;
     const order = permutation(trainImages, settings.seed, epoch) as Uint32Array<ArrayBuffer>;
-    this.#parts.images.setOrder(order, trainingState(this.#plan, step, 0).position);
+    const first = this.#parts.ranks?.range.first ?? 0;
+    this.#parts.images.setOrder(order, trainingState(this.#plan, step, first).position);
     this.#epochOrder = epoch;
   }
 
   /** Ends an epoch, full or not: validation, record, checkpoint. Discarded if a signal interrupts validation. */
   async *#endEpoch(): AsyncGenerator<TrainEvent> {
     const { progress, settings, stepsPerEpoch, validationImages: total } = this.#plan;
-    const { options: { signal }, metrics } = this.#parts;
+    const { images, ranks, options: { signal }, metrics } = this.#parts;
     const { step } = progress;
     const epoch = Math.ceil(step / stepsPerEpoch);
     if (progress.lossCount === 0) {
@@ -185,7 +201,7 @@ export class Run {
     this.#epochOrder = 0;
     const began = performance.now();
     let [validated, lossSum] = [0, 0];
-    for await ({ done: validated, lossSum } of validate(this.#step, this.#parts.images, this.#plan, signal)) {
+    for await ({ done: validated, lossSum } of validate(this.#step, images, this.#plan, { signal, ranks })) {
       yield { type: "validation", done: validated, total };
     }
     if (validated < total) return;
@@ -206,6 +222,7 @@ export class Run {
     await metrics?.append({ type: "epoch", ...record });
     yield* this.#takeMessages();
     yield { type: "epoch", ...record };
+    await ranks?.checkWeights(this.#parts.staging);
     if (this.#checkpoints) {
       await this.#checkpoints.saveSnapshot();
       yield await this.#checkpoints.save();

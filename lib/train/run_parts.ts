@@ -22,6 +22,7 @@ import { drawsGrids, drawsSamples, SampleGrid } from "./sample_grid.ts";
 import { readTrainer, writeLossScale } from "./state.ts";
 import { initializeWeights, restoreWeights, stagingFor, writeInitialWeights } from "./weight_transfer.ts";
 import { TrainingStep } from "./device/step.ts";
+import { rankOptions, RunRanks, sharedBy } from "./run_ranks.ts";
 import type { Tuning } from "../tuning/tuning.ts";
 
 /** Everything that a run works with. */
@@ -39,6 +40,8 @@ export interface RunParts {
   /** Undefined if the run is not evaluated. */
   readonly evaluation: RunEvaluator | undefined;
   readonly staging: GPUBuffer;
+  /** Undefined if this process computes the run alone. */
+  readonly ranks: RunRanks | undefined;
   /** Undefined if nothing is written. */
   readonly checkpoints: RunSaves | undefined;
   /** Undefined if nothing is written. */
@@ -64,6 +67,7 @@ export function buildRun(
   given: { tuning: Tuning; warnings: string[]; keeping: RunKeeping },
 ): Promise<RunParts> {
   const { settings, progress } = plan;
+  const communicator = sharedBy(options);
   const { tuning, warnings, keeping } = given;
   const notes: string[] = [];
   const scope = new ResourceScope(gpu, "training");
@@ -77,6 +81,7 @@ export function buildRun(
       labelDropout: settings.model.numClassEmbeds === null ? 0 : settings.labelDropout,
       ...objective.constants,
       stopAtNonFinite: settings.onNonFinite === "stop",
+      ...communicator ? rankOptions(communicator, settings.accumulate) : {},
     };
     // Before the images and the step, which take memory for speed where there is some left.
     const table = unetParameters(settings.model, settings.precision, settings.augment > 0);
@@ -103,6 +108,8 @@ export function buildRun(
     const { graphs, step, grid, evaluation } = fitted.built;
     const images = scope.own(fitted.images);
     scope.own(graphs);
+    const ranks = communicator && new RunRanks(gpu, scope, step, communicator, settings.accumulate);
+    await ranks?.checkIdentity(plan, options.data);
     if (plan.grids.evaluateEvery > 0 && !evaluation) {
       warnings.push(`no evaluations: ${whyNotEvaluated(plan)}`);
     }
@@ -141,6 +148,7 @@ export function buildRun(
       grid,
       evaluation,
       staging,
+      ranks,
       metrics,
       warnings,
       notes,

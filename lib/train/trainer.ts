@@ -19,6 +19,9 @@ import { Run } from "./run.ts";
 import { checkRunDirectory } from "./run_directory.ts";
 import { buildRun } from "./run_parts.ts";
 import { planRun, type RunPlan } from "./run_plan.ts";
+import { checkRanks, followingPlan, follows, sharedBy } from "./run_ranks.ts";
+import { gatherJson } from "../mpi/communicator.ts";
+import { Tuning } from "../tuning/tuning.ts";
 import { checkResumedPrecision, checkTrainingPrecision } from "./run_precision.ts";
 import { graphRuns, openRunTuning, runGraphs } from "./run_tuning.ts";
 import { checkState, readTrainer } from "./state.ts";
@@ -57,9 +60,10 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
     const initial = options.init === undefined
       ? undefined
       : await readInitialModel(options.init, (message) => warnings.push(message));
+    const following = follows(options);
     const plan = resume ? undefined : planRun(options, gpu.adapter, { initial });
     if (plan) await checkTrainingPrecision(gpu, plan.settings.precision);
-    if (out !== undefined) {
+    if (out !== undefined && !following) {
       await checkRunDirectory(out, resume);
       lock = await lockDirectory(out);
     }
@@ -89,7 +93,7 @@ async function* prepareRun(
   const checkpoint = planned
     ? undefined
     : await loadLatestCheckpoint(options.out!, { onWarning, check: checkState });
-  if (checkpoint && await publishNewest(options.out!)) {
+  if (checkpoint && !follows(options) && await publishNewest(options.out!)) {
     warnings.push(
       `the model in ${options.out} was older than its newest checkpoint, and has been updated from it`,
     );
@@ -101,17 +105,24 @@ async function* prepareRun(
     checkResumedPrecision(options.out!, gpu.adapter, { ...plan, storedPrecision }, options);
     await checkTrainingPrecision(gpu, plan.settings.precision);
   }
+  checkRanks(options, plan.settings);
   yield dataEvent(options.data, plan);
+  const origin = { checkpoint, initial: planned?.initial };
+  const communicator = sharedBy(options);
+  if (follows(options)) {
+    const choices = await gatherJson<[string, string][]>(communicator!, []);
+    const tuning = Tuning.of(gpu, new Map(choices[0]));
+    const given = { tuning, warnings, keeping: DIRECTORY_KEEPING };
+    return new Run(await buildRun(gpu, { ...options, out: undefined }, followingPlan(plan), origin, given));
+  }
   const tuning = await openRunTuning(gpu, options, onWarning);
   const { signal } = options;
   for await (const progress of tuning.prepare(() => runGraphs(plan), { runs: graphRuns(plan), signal })) {
     yield { type: "tuning", ...progress };
   }
+  // Variants round differently, so that all ranks take those of rank 0.
+  if (communicator) await gatherJson(communicator, [...tuning.choices]);
   return new Run(
-    await buildRun(gpu, options, plan, { checkpoint, initial: planned?.initial }, {
-      tuning,
-      warnings,
-      keeping: DIRECTORY_KEEPING,
-    }),
+    await buildRun(gpu, options, plan, origin, { tuning, warnings, keeping: DIRECTORY_KEEPING }),
   );
 }

@@ -188,6 +188,11 @@ export class Tuning {
     return this.#limit !== undefined;
   }
 
+  /** All choices that are known, requested or not. */
+  get choices(): Choices {
+    return this.#choices;
+  }
+
   /** Choices requested so far. */
   get used(): Choices {
     return this.#used;

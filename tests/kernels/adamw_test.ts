@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { accumulate } from "../../kernels/accumulate.ts";
 import { adamw } from "../../kernels/adamw.ts";
 import { gradNormScratchBytes } from "../../kernels/grad_norm.ts";
-import { addGradients } from "../../lib/train/ranks/host_sum.ts";
+import { addGradients } from "../../lib/train/device/host_sum.ts";
 import { LogRecordLayout } from "../../kernels/records/layouts.ts";
 import { decodeLog } from "../../kernels/records/training.ts";
 import { assertClose } from "../support/close.ts";

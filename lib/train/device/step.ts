@@ -108,10 +108,24 @@ export class TrainingStep {
    */
   update(state: StepState, rates: readonly number[] = []): void {
     this.#write(state);
-    if (this.#profileRates) {
-      this.#gpu.device.queue.writeBuffer(this.#profileRates.buffer, 0, Float32Array.from(rates));
-    }
+    this.#writeRates(rates);
     runPrograms(this.#gpu, [...this.#programsOf(state), this.programs.update]);
+  }
+
+  /**
+   * Updates the weights with the gradients that are in the first of {@linkcode sums}, whoever put them there.
+   *
+   * @param rates share of the weights in the next average of each profile
+   */
+  descend(state: StepState, rates: readonly number[] = []): void {
+    this.#write(state);
+    this.#writeRates(rates);
+    this.programs.update.run();
+  }
+
+  #writeRates(rates: readonly number[]): void {
+    if (!this.#profileRates) return;
+    this.#gpu.device.queue.writeBuffer(this.#profileRates.buffer, 0, Float32Array.from(rates));
   }
 
   /** Gradients of a micro-batch, and the additions that follow it. */

@@ -13,7 +13,7 @@ import { permutation } from "../../../lib/random.ts";
 import { ResidentDataset } from "../../../lib/train/device/resident.ts";
 import { initializeWeights } from "../../../lib/train/weight_transfer.ts";
 import type { StepOptions } from "../../../lib/train/device/step_programs.ts";
-import { addGradients } from "../../../lib/train/ranks/host_sum.ts";
+import { addGradients } from "../../../lib/train/device/host_sum.ts";
 import {
   evaluateTree,
   type MicroRange,

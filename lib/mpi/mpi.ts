@@ -1,0 +1,154 @@
+/**
+ * Ranks that a launcher of MPI has started (`mpirun -n 4 deno task train …`), one process each.
+ *
+ * @module
+ */
+import { DeviceError } from "../errors.ts";
+import type { Communicator } from "./communicator.ts";
+import { type Handle, libraryNames, type MpiLibrary, openMpiLibrary } from "./library.ts";
+
+/** MPI_THREAD_SINGLE: only the thread of this process calls MPI. */
+const THREAD_SINGLE = 0;
+/** Milliseconds that a wait polls without giving way to other work. */
+const SPIN = 0.2;
+
+/** Size of the world that a launcher has put this process into; undefined without one. */
+export function launchedRanks(env: Readonly<Record<string, string | undefined>>): number | undefined {
+  const size = Number(env.OMPI_COMM_WORLD_SIZE ?? env.PMI_SIZE ?? env.DENOISE_RANKS);
+  return Number.isInteger(size) && size > 0 ? size : undefined;
+}
+
+/** Ranks of MPI_COMM_WORLD. */
+export class MpiCommunicator implements Communicator {
+  readonly rank: number;
+  readonly size: number;
+  readonly #library: MpiLibrary;
+  readonly #world: Handle;
+  /** Four bytes: a float32, which counts may then count. */
+  readonly #word: Handle;
+  readonly #byte: Handle;
+
+  /**
+   * Initializes MPI; once in a process.
+   *
+   * @throws {ConfigError} if there is no library of MPI
+   */
+  constructor(library: MpiLibrary = openMpiLibrary(libraryNames(Deno.env.toObject()))) {
+    this.#library = library;
+    const { call } = library;
+    const provided = new Int32Array(1);
+    this.#check("MPI_Init_thread", call.MPI_Init_thread(null, null, THREAD_SINGLE, provided));
+    const { world, byte } = library.handles();
+    [this.#world, this.#byte] = [world, byte];
+    const number = new Int32Array(1);
+    this.#check("MPI_Comm_rank", call.MPI_Comm_rank(world, number));
+    this.rank = number[0]!;
+    this.#check("MPI_Comm_size", call.MPI_Comm_size(world, number));
+    this.size = number[0]!;
+    const word = new BigUint64Array(1);
+    this.#check("MPI_Type_contiguous", call.MPI_Type_contiguous(4, byte, word));
+    this.#check("MPI_Type_commit", call.MPI_Type_commit(word));
+    this.#word = library.handleIn(word);
+  }
+
+  /** Name and version of the library. */
+  get version(): string {
+    return this.#library.version;
+  }
+
+  async exchange(
+    send: Float32Array<ArrayBuffer>,
+    sendCounts: readonly number[],
+    receive: Float32Array<ArrayBuffer>,
+    receiveCounts: readonly number[],
+  ): Promise<void> {
+    const [to, from] = [layout(sendCounts), layout(receiveCounts)];
+    const [type, request] = [this.#word, new BigUint64Array(1)];
+    this.#check(
+      "MPI_Ialltoallv",
+      this.#library.call.MPI_Ialltoallv(
+        ...[send, to.counts, to.offsets, type, receive, from.counts, from.offsets, type],
+        ...[this.#world, request],
+      ),
+    );
+    await this.#wait(request);
+  }
+
+  async gather(
+    part: Float32Array<ArrayBuffer>,
+    whole: Float32Array<ArrayBuffer>,
+    counts: readonly number[],
+  ): Promise<void> {
+    await this.#gather(part, counts[this.rank]!, whole, counts, this.#word);
+  }
+
+  async gatherBytes(own: Uint8Array): Promise<Uint8Array[]> {
+    const lengths = new Float32Array(this.size);
+    const ones = Array.from({ length: this.size }, () => 1);
+    await this.gather(Float32Array.of(own.length), lengths, ones); // exact up to 16 MiB
+    const counts = [...lengths];
+    const whole = new Uint8Array(counts.reduce((sum, count) => sum + count, 0));
+    await this.#gather(Uint8Array.from(own), own.length, whole, counts, this.#byte);
+    let at = 0;
+    return counts.map((count) => whole.slice(at, at += count));
+  }
+
+  async #gather(
+    part: ArrayBufferView<ArrayBuffer>,
+    count: number,
+    whole: ArrayBufferView<ArrayBuffer>,
+    counts: readonly number[],
+    type: Handle,
+  ): Promise<void> {
+    const { counts: each, offsets } = layout(counts);
+    const request = new BigUint64Array(1);
+    this.#check(
+      "MPI_Iallgatherv",
+      this.#library.call.MPI_Iallgatherv(
+        ...[part, count, type, whole, each, offsets, type, this.#world, request],
+      ),
+    );
+    await this.#wait(request);
+  }
+
+  abort(): never {
+    this.#library.call.MPI_Abort(this.#world, 1);
+    Deno.exit(1);
+  }
+
+  /** Ends MPI; all ranks must. */
+  close(): void {
+    this.#check("MPI_Finalize", this.#library.call.MPI_Finalize());
+    this.#library.close();
+  }
+
+  /** Waits for a request while other work of this process goes on. */
+  async #wait(request: BigUint64Array<ArrayBuffer>): Promise<void> {
+    const flag = new Int32Array(1);
+    let since = performance.now();
+    while (true) {
+      this.#check(
+        "MPI_Test",
+        this.#library.call.MPI_Test(request, flag, this.#library.statusIgnore),
+      );
+      if (flag[0] !== 0) return;
+      if (performance.now() - since < SPIN) continue;
+      await new Promise((resolve) => setTimeout(resolve));
+      since = performance.now();
+    }
+  }
+
+  #check(name: string, code: number): void {
+    if (code !== 0) throw new DeviceError(`${name} of ${this.#library.version} failed with code ${code}`);
+  }
+}
+
+/** Counts and offsets of parts that follow one another, as MPI takes them. */
+function layout(counts: readonly number[]): {
+  counts: Int32Array<ArrayBuffer>;
+  offsets: Int32Array<ArrayBuffer>;
+} {
+  const offsets = new Int32Array(counts.length);
+  for (let i = 1; i < counts.length; i++) offsets[i] = offsets[i - 1]! + counts[i - 1]!;
+  return { counts: Int32Array.from(counts), offsets };
+}
