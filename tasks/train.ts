@@ -22,6 +22,7 @@ import { exists } from "../lib/files/durable.ts";
 import { lockDirectory } from "../lib/files/directory_lock.ts";
 import { imageSize } from "../lib/model/config.ts";
 import { checkPrecision, prepareMatrices } from "../lib/model/precision.ts";
+import type { MpiCommunicator } from "../lib/mpi/mpi.ts";
 import { commandLine } from "../lib/program.ts";
 import { initialSettings } from "../lib/train/initial_model.ts";
 import { readInitialModel } from "../lib/train/read_initial_model.ts";
@@ -56,6 +57,7 @@ import { checkOutsideData } from "./outside_data.ts";
 import { fetchNamedModel, shippedDirectory } from "./remote_model.ts";
 import { discardEmptyRun, makeRunDirectory, RUNS, runToResume, secondModel } from "./runs.ts";
 import { RunReport } from "./run_report.ts";
+import { followFirst, joinRanks, letRanksRead, tellRanks } from "./train_ranks.ts";
 import { FLAG_OF, type Flags, otherSettingsOf, readFlags, settingsOf } from "./train_flags.ts";
 import { openTensorBoard } from "./tensorboard.ts";
 import { TrainingReport } from "./training_report.ts";
@@ -74,6 +76,20 @@ async function main(args: readonly string[]): Promise<number> {
   const classifier = needsClassifier ? await shippedDirectory("classifier") : undefined;
   const ended = await continueOnBackend("train", args, flags.backend);
   if (ended !== undefined) return ended;
+  const communicator = flags.printSettings ? undefined : await joinRanks();
+  const code = communicator && communicator.rank > 0
+    ? await followFirst(communicator, flags)
+    : await lead(flags, classifier, communicator);
+  await communicator?.close();
+  return code;
+}
+
+/** Trains, or leads the ranks that train; says how it goes. */
+async function lead(
+  flags: Flags,
+  classifier: string | undefined,
+  communicator: MpiCommunicator | undefined,
+): Promise<number> {
   const report = createReporter({ mode: reporterMode(flags) });
   const settings = await settingsOf(flags);
   const resume = flags.resume !== undefined;
@@ -104,6 +120,7 @@ async function main(args: readonly string[]): Promise<number> {
       standardOutput().write(text);
       return 0;
     }
+    await tellRanks(communicator, { resumed: resume ? given! : null });
     const auto = (flags.preset ?? "auto") === "auto" && !flags.config && !flags.init && !resume;
     const profile = await TaskProfile.create(gpu, flags.profile);
     const data = await readData(
@@ -111,6 +128,8 @@ async function main(args: readonly string[]): Promise<number> {
       showProgress(report, false),
     );
     report.stop();
+    await letRanksRead(communicator);
+    if (communicator) report.line(`ranks: ${communicator.size}, by ${communicator.version}`);
     if (gpu.adapter.software && auto) {
       report.line(describeSmallRun(data.labels.length, path === undefined, flags.limit !== undefined));
     }
@@ -123,7 +142,10 @@ async function main(args: readonly string[]): Promise<number> {
     const page = new RunReport(report, out);
     const { signal } = interruption;
     const { tune } = flags;
-    const environment = { data, out, gpu, signal, init, resume, classifier, ...otherSettingsOf(flags) };
+    const environment = {
+      ...{ data, out, gpu, signal, init, resume, classifier, communicator },
+      ...otherSettingsOf(flags),
+    };
     let history: readonly EpochRecord[] = [];
     let precision: Precision = "float32";
     try {

@@ -8,6 +8,8 @@ import { ConfigError, DenoiseError } from "../lib/errors.ts";
 import { type Backend, BACKENDS, type DawnToggle } from "../lib/gpu/backend.ts";
 import { chooseBackend } from "../lib/gpu/open.ts";
 import { dawnBinary, probeDawn } from "../lib/gpu/dawn/probe.ts";
+import { findMpiLibrary, MPI_LIBRARY } from "../lib/mpi/library.ts";
+import { launchedRanks } from "../lib/mpi/mpi.ts";
 import { permissionFlag } from "../lib/process.ts";
 import { commandLine } from "../lib/program.ts";
 import type { FlagOptions } from "./cli.ts";
@@ -120,8 +122,13 @@ export async function continueOnBackend(
     return undefined;
   }
   const dawn = await selectBackend(backend);
-  if (dawn && !granted({ name: "ffi", path: dawn.binary })) {
-    return await runAgain(task, args, dawn, startsPrograms);
+  const environment = Deno.env.toObject();
+  const mpi = task === "train" && launchedRanks(environment) > 1
+    ? await findMpiLibrary(environment)
+    : undefined;
+  const native: NativeCode = { ...dawn ? { dawn: dawn.binary } : {}, ...mpi === undefined ? {} : { mpi } };
+  if (Object.values(native).some((path) => !granted({ name: "ffi", path }))) {
+    return await runAgain(task, args, native, startsPrograms);
   }
   if (!startsPrograms) Deno.permissions.revokeSync({ name: "run" });
   return undefined;
@@ -135,27 +142,45 @@ function endWith(parent: number): void {
   Deno.unrefTimer(timer);
 }
 
-/** Runs the task in a process with permission for Dawn. @returns its exit code */
+/** Native code that a task needs, by path. */
+export interface NativeCode {
+  readonly dawn?: string;
+  /** Library of MPI. */
+  readonly mpi?: string;
+}
+
+/** Runs the task in a process with permission for native code. @returns its exit code */
 async function runAgain(
   task: BackendTask,
   args: readonly string[],
-  dawn: TriedDawn,
+  native: NativeCode,
   startsPrograms: boolean,
 ): Promise<number> {
+  const { dawn, mpi } = native;
   const child = new Deno.Command(Deno.execPath(), {
-    args: [...dawnArguments(task, dawn.binary, startsPrograms), ...args],
-    env: { [STARTED_BY]: String(Deno.pid) },
+    args: [...nativeArguments(task, native, startsPrograms), ...args],
+    env: { [STARTED_BY]: String(Deno.pid), ...mpi === undefined ? {} : { [MPI_LIBRARY]: mpi } },
   }).spawn();
-  return await exitCodeOf(child, "the process on Dawn", WITHOUT_DAWN);
+  return dawn === undefined
+    ? await exitCodeOf(child, "the process of this rank")
+    : await exitCodeOf(child, "the process on Dawn", WITHOUT_DAWN);
 }
 
-/** Deno's arguments for a task on Dawn: the permissions of deno.json, and Dawn's binary. */
-export function dawnArguments(task: BackendTask, binary: string, startsPrograms: boolean): string[] {
+/** Deno's arguments for a task with native code: the permissions of deno.json, and one for its files. */
+export function nativeArguments(
+  task: BackendTask,
+  { dawn, mpi }: NativeCode,
+  startsPrograms: boolean,
+): string[] {
   const [, , ...flags] = project.tasks[task].command.split(" ");
   const script = flags.pop()!; // each of these tasks is `deno run … SCRIPT`
   const options = [
     ...flags.filter((flag) => startsPrograms || flag !== "--allow-run"),
-    permissionFlag("ffi", [binary], "DENO_DIR"),
+    permissionFlag(
+      "ffi",
+      [dawn, mpi].filter((path) => path !== undefined),
+      mpi === undefined ? "DENO_DIR" : MPI_LIBRARY,
+    ),
   ];
   return processArguments(script, options, []);
 }

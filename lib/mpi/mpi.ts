@@ -5,17 +5,20 @@
  */
 import { DeviceError } from "../errors.ts";
 import type { Communicator } from "./communicator.ts";
-import { type Handle, libraryNames, type MpiLibrary, openMpiLibrary } from "./library.ts";
+import { type Environment, type Handle, type MpiLibrary, openMpiLibrary } from "./library.ts";
 
 /** MPI_THREAD_SINGLE: only the thread of this process calls MPI. */
 const THREAD_SINGLE = 0;
 /** Milliseconds that a wait polls without giving way to other work. */
 const SPIN = 0.2;
+/** Milliseconds after which a wait polls less often: the others are busy with something else. */
+const PATIENCE = 2000;
+const LONG_PAUSE = 5;
 
-/** Size of the world that a launcher has put this process into; undefined without one. */
-export function launchedRanks(env: Readonly<Record<string, string | undefined>>): number | undefined {
-  const size = Number(env.OMPI_COMM_WORLD_SIZE ?? env.PMI_SIZE ?? env.DENOISE_RANKS);
-  return Number.isInteger(size) && size > 0 ? size : undefined;
+/** Number of processes that a launcher of MPI has started with this one; 1 without a launcher. */
+export function launchedRanks(env: Environment): number {
+  const size = Number(env.OMPI_COMM_WORLD_SIZE ?? env.PMI_SIZE ?? 1);
+  return Number.isInteger(size) && size > 0 ? size : 1;
 }
 
 /** Ranks of MPI_COMM_WORLD. */
@@ -26,18 +29,20 @@ export class MpiCommunicator implements Communicator {
   readonly #world: Handle;
   /** Four bytes: a float32, which counts may then count. */
   readonly #word: Handle;
+  readonly #wordHandle = new BigUint64Array(1);
   readonly #byte: Handle;
 
   /**
    * Initializes MPI; once in a process.
    *
-   * @throws {ConfigError} if there is no library of MPI
+   * @param path of the library
+   * @throws {ConfigError} if it is none of MPI, or cannot be loaded
    */
-  constructor(library: MpiLibrary = openMpiLibrary(libraryNames(Deno.env.toObject()))) {
-    this.#library = library;
+  constructor(path: string) {
+    const library = this.#library = openMpiLibrary(path);
     const { call } = library;
     const provided = new Int32Array(1);
-    this.#check("MPI_Init_thread", call.MPI_Init_thread(null, null, THREAD_SINGLE, provided));
+    this.#check("MPI_Init_thread", call.MPI_Init_thread(0n, 0n, THREAD_SINGLE, provided));
     const { world, byte } = library.handles();
     [this.#world, this.#byte] = [world, byte];
     const number = new Int32Array(1);
@@ -45,15 +50,15 @@ export class MpiCommunicator implements Communicator {
     this.rank = number[0]!;
     this.#check("MPI_Comm_size", call.MPI_Comm_size(world, number));
     this.size = number[0]!;
-    const word = new BigUint64Array(1);
-    this.#check("MPI_Type_contiguous", call.MPI_Type_contiguous(4, byte, word));
-    this.#check("MPI_Type_commit", call.MPI_Type_commit(word));
-    this.#word = library.handleIn(word);
+    this.#check("MPI_Type_contiguous", call.MPI_Type_contiguous(4, byte, this.#wordHandle));
+    this.#check("MPI_Type_commit", call.MPI_Type_commit(this.#wordHandle));
+    this.#word = library.handleIn(this.#wordHandle);
   }
 
-  /** Name and version of the library. */
+  /** Name and version of the library, e.g. `Open MPI v4.1.4`. */
   get version(): string {
-    return this.#library.version;
+    const [first = ""] = this.#library.version.split(/[\n,]/);
+    return first.replace(/\s+/g, " ").replace(" Version:", "");
   }
 
   async exchange(
@@ -116,8 +121,10 @@ export class MpiCommunicator implements Communicator {
     Deno.exit(1);
   }
 
-  /** Ends MPI; all ranks must. */
-  close(): void {
+  /** Waits for all ranks, and ends MPI; all ranks must. */
+  async close(): Promise<void> {
+    await this.gatherBytes(new Uint8Array()); // MPI_Finalize would wait without giving way
+    this.#check("MPI_Type_free", this.#library.call.MPI_Type_free(this.#wordHandle));
     this.#check("MPI_Finalize", this.#library.call.MPI_Finalize());
     this.#library.close();
   }
@@ -125,15 +132,17 @@ export class MpiCommunicator implements Communicator {
   /** Waits for a request while other work of this process goes on. */
   async #wait(request: BigUint64Array<ArrayBuffer>): Promise<void> {
     const flag = new Int32Array(1);
-    let since = performance.now();
+    const began = performance.now();
+    let since = began;
     while (true) {
       this.#check(
         "MPI_Test",
         this.#library.call.MPI_Test(request, flag, this.#library.statusIgnore),
       );
       if (flag[0] !== 0) return;
-      if (performance.now() - since < SPIN) continue;
-      await new Promise((resolve) => setTimeout(resolve));
+      const now = performance.now();
+      if (now - since < SPIN) continue;
+      await new Promise((resolve) => setTimeout(resolve, now - began < PATIENCE ? 0 : LONG_PAUSE));
       since = performance.now();
     }
   }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import project from "../../deno.json" with { type: "json" };
-import { dawnArguments } from "../../terminal/backend.ts";
+import { nativeArguments } from "../../terminal/backend.ts";
 import { denoArguments, makeMaterial, runTask, TRAINING } from "../support/command.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 
@@ -44,7 +44,7 @@ Deno.test("training and sampling give up the permission to start programs, and a
     true,
   ]] as const;
   for (const [task, startsPrograms] of tasks) {
-    const args = dawnArguments(task, "/cache/dawn.node", startsPrograms);
+    const args = nativeArguments(task, { dawn: "/cache/dawn.node" }, startsPrograms);
     const allowed = args.filter((arg) => arg.startsWith("--allow")).map((flag) => flag.replace(/=.*/, ""));
     const kept = permissionsOf(task).filter((flag) => startsPrograms || flag !== "--allow-run");
     assert.deepEqual(allowed.sort(), ["--allow-ffi", ...kept].sort());
