@@ -136,6 +136,8 @@ export type { SigmaSpacing, TimeSpacing } from "./lib/diffusion/spacing.ts";
 export type { LossWeighting } from "./lib/diffusion/objective.ts";
 export { type EdmOptions, EdmProcess } from "./lib/diffusion/edm_process.ts";
 export type { TrainedProcess } from "./lib/diffusion/trained_process.ts";
+export type { Communicator } from "./lib/mpi/communicator.ts";
+export { joinRanks, MpiCommunicator } from "./lib/mpi/mpi.ts";
 export { train, type TrainOptions } from "./lib/train/trainer.ts";
 export type { GridSettings, RunEnvironment } from "./lib/train/options.ts";
 export type { WeightTensor } from "./lib/files/weights.ts";

@@ -32,6 +32,7 @@ const ROOMS: readonly Room[] = [
   { path: "lib/suggest.ts", floor: 1, browser: true },
   { path: "kernels/", floor: 2, browser: true, sees: ["lib/errors.ts"] },
   { path: "lib/gpu/dawn/", floor: 2, browser: ["package.ts"], sees: ["lib/errors.ts", "lib/process.ts"] },
+  { path: "lib/mpi/", floor: 2, browser: ["communicator.ts"], sees: ["lib/errors.ts"] },
   { path: "lib/gpu/", floor: 3, browser: true },
   { path: "lib/gpu/open.ts", floor: 4 },
   { path: "lib/graph/", floor: 4, browser: true },

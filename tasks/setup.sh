@@ -2,7 +2,7 @@
 # sh tasks/setup.sh TASK [ARGUMENT…]: everything a fresh machine lacks, then `deno task TASK ARGUMENT…`.
 #
 # Installs Deno where there is none and, on Linux, a software Vulkan driver where there is no Vulkan driver at all; for
-# the tests, on Debian, Chromium where there is no browser of its kind, and nginx and promtool into .cache/tools/.
+# the tests, on Debian, Chromium where there is no browser of its kind, Jupyter and MPI, and nginx and promtool into .cache/tools/.
 # What is there already is left as it is; where nothing is missing, this prints nothing and costs a few milliseconds.
 set -eu
 
@@ -24,8 +24,8 @@ usage() {
   cat <<END
 usage: $program TASK [ARGUMENT...]
 
-Installs what is missing (Deno; on Linux a Vulkan driver; for the tests, on Debian, Chromium, and in .cache/tools/
-nginx and promtool), then runs "deno task TASK ARGUMENT...".
+Installs what is missing (Deno; on Linux a Vulkan driver; for the tests, on Debian, Chromium, Jupyter, MPI, and in
+.cache/tools/ nginx and promtool), then runs "deno task TASK ARGUMENT...".
 
   $program train             train on CIFAR-10
   $program train --help      its options
@@ -271,17 +271,27 @@ setup_chromium() {
   fi
 }
 
-# --- Jupyter ---------------------------------------------------------------------------------------------------------
+# --- Jupyter and MPI -------------------------------------------------------------------------------------------------
 
-# For the test that runs the notebook, which is left out where it is missing: nothing here ends the script.
-setup_jupyter() {
-  if have jupyter-nbconvert || [ "$(os_release ID)" != debian ] || ! have apt-get; then return 0; fi
+# For the test that runs the notebook, and those of several ranks, which are left out where they are missing: nothing here
+# ends the script.
+setup_jupyter() { for_tests jupyter-nbconvert Jupyter "the notebook" jupyter-nbconvert jupyter-client python3-nbclient; }
+setup_mpi() {
+  for_tests mpirun.openmpi "Open MPI" "training on several ranks" openmpi-bin
+  for_tests mpirun.mpich MPICH "training on several ranks" mpich
+}
+
+# $1: a program, $2: its name in words, $3: what it tests, $@: Debian's packages
+for_tests() {
+  program=$1 words=$2 tested=$3
+  shift 3
+  if have "$program" || [ "$(os_release ID)" != debian ] || ! have apt-get; then return 0; fi
   if [ "$(id -u)" != 0 ] && ! have sudo; then return 0; fi
-  say "no Jupyter here: installing it to test the notebook"
+  say "no $words here: installing it to test $tested"
   update_lists
-  if ! install_packages jupyter-nbconvert jupyter-client python3-nbclient; then
+  if ! install_packages "$@"; then
     show_log
-    say "could not install Jupyter: going on without the test of the notebook"
+    say "could not install $words: going on without the test of $tested"
   fi
 }
 
@@ -337,6 +347,7 @@ if [ "$(uname -s)" = Linux ]; then setup_vulkan; fi
 if [ "$(uname -s)" = Linux ] && [ "$1" = test ]; then
   setup_chromium
   setup_jupyter
+  setup_mpi
   setup_tools
 fi
 setup_deno

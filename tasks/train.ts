@@ -11,6 +11,8 @@ import {
   type Gpu,
   type ImageDataset,
   type ImageFileOptions,
+  joinRanks,
+  type MpiCommunicator,
   type Precision,
   settingsSchema,
   train,
@@ -22,7 +24,6 @@ import { exists } from "../lib/files/durable.ts";
 import { lockDirectory } from "../lib/files/directory_lock.ts";
 import { imageSize } from "../lib/model/config.ts";
 import { checkPrecision, prepareMatrices } from "../lib/model/precision.ts";
-import type { MpiCommunicator } from "../lib/mpi/mpi.ts";
 import { commandLine } from "../lib/program.ts";
 import { initialSettings } from "../lib/train/initial_model.ts";
 import { readInitialModel } from "../lib/train/read_initial_model.ts";
@@ -33,6 +34,7 @@ import {
   type RunData,
 } from "../lib/train/run_directory.ts";
 import type { GridSettings } from "../lib/train/options.ts";
+import { checkRanks, settingsOnRanks } from "../lib/train/rank_settings.ts";
 import {
   AUTO_SOFTWARE_LIMIT,
   type DataShape,
@@ -57,7 +59,7 @@ import { checkOutsideData } from "./outside_data.ts";
 import { fetchNamedModel, shippedDirectory } from "./remote_model.ts";
 import { discardEmptyRun, makeRunDirectory, RUNS, runToResume, secondModel } from "./runs.ts";
 import { RunReport } from "./run_report.ts";
-import { followFirst, joinRanks, letRanksRead, tellRanks } from "./train_ranks.ts";
+import { followFirst, letRanksRead, tellRanks, watchRanks } from "./train_ranks.ts";
 import { FLAG_OF, type Flags, otherSettingsOf, readFlags, settingsOf } from "./train_flags.ts";
 import { openTensorBoard } from "./tensorboard.ts";
 import { TrainingReport } from "./training_report.ts";
@@ -77,6 +79,7 @@ async function main(args: readonly string[]): Promise<number> {
   const ended = await continueOnBackend("train", args, flags.backend);
   if (ended !== undefined) return ended;
   const communicator = flags.printSettings ? undefined : await joinRanks();
+  if (communicator) await watchRanks(communicator, flags.rankTimeout);
   const code = communicator && communicator.rank > 0
     ? await followFirst(communicator, flags)
     : await lead(flags, classifier, communicator);
@@ -90,7 +93,9 @@ async function lead(
   classifier: string | undefined,
   communicator: MpiCommunicator | undefined,
 ): Promise<number> {
-  const report = createReporter({ mode: reporterMode(flags) });
+  // A launcher shows the output of ranks as lines, even where it gives them a terminal.
+  const mode = reporterMode(flags);
+  const report = createReporter({ mode: communicator && mode === "bar" ? "lines" : mode });
   const settings = await settingsOf(flags);
   const resume = flags.resume !== undefined;
   const given = flags.resume === true ? await runToResume() : flags.resume ?? flags.out;
@@ -107,6 +112,7 @@ async function lead(
       (message) => warn(report, message),
     );
     if (recorded) checkResumedImages(flags, recorded);
+    checkRanks(communicator, settingsOnRanks(resolved, resume ? resolved : settings, communicator));
     const { path, ...options } = await chooseData(flags, recorded);
     if (flags.printSettings) {
       const { adapter } = gpu;

@@ -18,7 +18,7 @@ import { settingsRules } from "../lib/train/settings_schema.ts";
 import { NETWORK_SETTINGS, TRAINING_SETTINGS } from "../lib/train/settings_table.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
 import { type FlagNames, TaskCommand } from "../terminal/cli.ts";
-import { path } from "../terminal/values.ts";
+import { integer, path } from "../terminal/values.ts";
 import type { EffectiveSetting, PrintedForm } from "../terminal/printed_settings.ts";
 import { addSettingFlags, flagNames, readSettingFlags } from "../terminal/setting_flags.ts";
 import { addDataFlags, DATA_FLAG_NAMES, DATA_HELP, type DataFlags, imageOptionsIn } from "./data_flags.ts";
@@ -37,6 +37,8 @@ interface OtherFlags {
   tensorboard?: string;
   backend?: Backend;
   profile?: string | true;
+  /** Seconds without a sign of life after which a rank is taken for dead. */
+  rankTimeout: number;
   printSchema?: true;
   /** Prints the settings in effect, if that is asked for, given what is known of them besides the flags. */
   printSettings?: SettingsPrinter;
@@ -48,6 +50,9 @@ interface OtherFlags {
 export type SettingsPrinter = (
   effective: (sourceOf: (name: string) => string | undefined) => Record<string, EffectiveSetting | null>,
 ) => string;
+
+/** Default of `--rank-timeout`: longer than a rank is busy with one thing, such as compiling a kernel. */
+const RANK_TIMEOUT = 60;
 
 /** Parsed command line. */
 export interface Flags
@@ -109,6 +114,11 @@ export function trainCommand(): TaskCommand {
   return command
     .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
     .flag("--profile [FILE]", PROFILE_FLAG, { value: path() })
+    .flag(
+      "--rank-timeout <SECONDS>",
+      "with mpirun: seconds without a sign of life of a rank, stopped or hanging, after which all end",
+      { value: integer(5, 86_400), defaultText: `${RANK_TIMEOUT}`, form: null },
+    )
     .group("Options:")
     .switch("--quiet", "print only errors", ["json"])
     .switch("--json", "print events as JSON lines")
@@ -120,13 +130,15 @@ export function trainCommand(): TaskCommand {
 export function readFlags(args: readonly string[]): Flags {
   const command = trainCommand();
   const values = command.read<
-    & Omit<OtherFlags, "printSettings">
+    & Omit<OtherFlags, "printSettings" | "rankTimeout">
+    & { readonly rankTimeout?: number }
     & DataFlags
     & Record<string, unknown>
     & { readonly printSettings?: PrintedForm | true }
   >(args);
   const { betas, config, out, init, resume, tensorboard, backend, profile, printSchema, quiet, json } =
     values;
+  const { rankTimeout = RANK_TIMEOUT } = values;
   const { printSettings: form } = values;
   const outInFile = command.inFile("out") as string | undefined;
   return {
@@ -140,6 +152,7 @@ export function readFlags(args: readonly string[]): Flags {
       tensorboard,
       backend,
       profile,
+      rankTimeout,
       printSchema,
       quiet,
       json,

@@ -4,14 +4,13 @@
  *
  * @module
  */
-import { train } from "../mod.ts";
+import { type MpiCommunicator, train } from "../mod.ts";
 import { type Communicator, gatherJson } from "../lib/mpi/communicator.ts";
-import { findMpiLibrary } from "../lib/mpi/library.ts";
-import { launchedRanks, MpiCommunicator } from "../lib/mpi/mpi.ts";
 import { checkResumedSettings } from "../lib/train/run_directory.ts";
 import { readInitialModel } from "../lib/train/read_initial_model.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { Interruption } from "../terminal/interruption.ts";
+import { complain } from "../terminal/output.ts";
 import { createReporter } from "../terminal/progress.ts";
 import { chooseData, frameOf, readData } from "./run_data.ts";
 import { secondModel } from "./runs.ts";
@@ -23,11 +22,18 @@ interface Word {
   readonly resumed: string | null;
 }
 
-/** Joins the ranks that a launcher of MPI has started; undefined where it has started one only, or there is none. */
-export async function joinRanks(): Promise<MpiCommunicator | undefined> {
-  const environment = Deno.env.toObject();
-  if (launchedRanks(environment) === 1) return undefined;
-  return new MpiCommunicator(await findMpiLibrary(environment));
+/** Ends all ranks, with the reason, when one has given no sign of life for too long. */
+export async function watchRanks(communicator: MpiCommunicator, timeout: number): Promise<void> {
+  const processes = await communicator.processes();
+  communicator.watch(timeout, (rank) => {
+    complain(
+      `error: rank ${rank} (${
+        processes[rank]
+      }) has given no sign of life for ${timeout} seconds (--rank-timeout); ` +
+        "all ranks end, and --resume goes on from the last checkpoint",
+    );
+    communicator.abort();
+  });
 }
 
 /** Tells the other ranks which run it is. */

@@ -26,6 +26,8 @@ export async function exitCodeOf(child: Deno.ChildProcess, name: string, advice?
       // SIGHUP asks a service to reload, but also says that the terminal was closed.
       const hungUp = signal === "SIGHUP" && interactive && !Deno.stdin.isTerminal();
       try {
+        // A child that is stopped takes no other signal but SIGKILL.
+        if (Deno.build.os !== "windows") child.kill("SIGCONT");
         child.kill(hungUp ? "SIGTERM" : signal);
       } catch {
         // the process has just ended

@@ -8,6 +8,7 @@
 export interface Communicator {
   /** Number of this rank, from 0. */
   readonly rank: number;
+  /** Number of ranks. */
   readonly size: number;
   /**
    * Sends each rank a part of a buffer, and receives from each.

@@ -32,6 +32,9 @@ function symbolsOf(h: "u64" | "i32") {
       parameters: ["buffer", "i32", h, "buffer", "buffer", "buffer", h, h, "buffer"],
       result: "i32",
     },
+    MPI_Cancel: { parameters: ["buffer"], result: "i32" },
+    MPI_Request_free: { parameters: ["buffer"], result: "i32" },
+    MPI_Get_processor_name: { parameters: ["buffer", "buffer"], result: "i32" },
     MPI_Test: { parameters: ["buffer", "buffer", "u64"], result: "i32" },
   } as const;
 }
@@ -62,18 +65,18 @@ export const MPI_LIBRARY = "DENOISE_MPI_LIBRARY";
 const OPEN_MPI = ["libmpi.so.40", "libmpi.so.80", "libmpi.so"];
 const MPICH = ["libmpich.so.12", "libmpi.so.12", "libmpich.so"];
 
-/** Environment variables of a process. */
-export type Environment = Readonly<Record<string, string | undefined>>;
+/** Variables variables of a process. */
+export type Variables = Readonly<Record<string, string | undefined>>;
 
 /** Names of the libraries that the launcher of this process belongs to, the likeliest first. */
-function libraryNames(env: Environment): string[] {
+function libraryNames(env: Variables): string[] {
   if (env.OMPI_COMM_WORLD_SIZE !== undefined) return OPEN_MPI;
   if (env.PMI_SIZE !== undefined) return MPICH;
   return [...OPEN_MPI, ...MPICH];
 }
 
 /** Folders of libraries: the environment's, those of the launcher, and those of usual systems. */
-async function libraryFolders(env: Environment): Promise<string[]> {
+async function libraryFolders(env: Variables): Promise<string[]> {
   const folders = (text = "") => text.split(":").filter((folder) => folder !== "");
   const launchers: string[] = [];
   for (const folder of folders(env.PATH)) {
@@ -94,7 +97,7 @@ async function libraryFolders(env: Environment): Promise<string[]> {
  *
  * @throws {ConfigError} if there is none
  */
-export async function findMpiLibrary(env: Environment): Promise<string> {
+export async function findMpiLibrary(env: Variables): Promise<string> {
   const given = env[MPI_LIBRARY];
   if (given) return given;
   const names = libraryNames(env);

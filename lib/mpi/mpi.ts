@@ -4,8 +4,9 @@
  * @module
  */
 import { DeviceError } from "../errors.ts";
-import type { Communicator } from "./communicator.ts";
-import { type Environment, type Handle, type MpiLibrary, openMpiLibrary } from "./library.ts";
+import { type Communicator, gatherJson } from "./communicator.ts";
+import { Heartbeat, type Mailbox, type Watched } from "./heartbeat.ts";
+import { findMpiLibrary, type Handle, type MpiLibrary, openMpiLibrary, type Variables } from "./library.ts";
 
 /** MPI_THREAD_SINGLE: only the thread of this process calls MPI. */
 const THREAD_SINGLE = 0;
@@ -16,14 +17,38 @@ const PATIENCE = 2000;
 const LONG_PAUSE = 5;
 
 /** Number of processes that a launcher of MPI has started with this one; 1 without a launcher. */
-export function launchedRanks(env: Environment): number {
+export function launchedRanks(env: Variables): number {
   const size = Number(env.OMPI_COMM_WORLD_SIZE ?? env.PMI_SIZE ?? 1);
   return Number.isInteger(size) && size > 0 ? size : 1;
 }
 
+/**
+ * Joins the ranks that a launcher of MPI (`mpirun`, `srun`) has started. Needs permission for environment variables, to read the
+ * system's folders of libraries, and for the library's native code.
+ *
+ * @returns undefined where there is no launcher, or it has started this process alone
+ * @throws {ConfigError} if there is no library of MPI, or it cannot be loaded
+ *
+ * @example
+ * ```ts ignore
+ * const communicator = await joinRanks(); // mpirun -n 4 deno run -A train.ts
+ * for await (const event of train({ data: await cifar10(), communicator, accumulate: 4, out: "runs/cats" })) {
+ *   if (event.type === "epoch" && !communicator?.rank) console.log(event.epoch, event.valLoss);
+ * }
+ * await communicator?.close();
+ * ```
+ */
+export async function joinRanks(): Promise<MpiCommunicator | undefined> {
+  const environment = Deno.env.toObject();
+  if (launchedRanks(environment) === 1) return undefined;
+  return new MpiCommunicator(await findMpiLibrary(environment));
+}
+
 /** Ranks of MPI_COMM_WORLD. */
 export class MpiCommunicator implements Communicator {
+  /** Number of this rank, from 0. */
   readonly rank: number;
+  /** Number of ranks. */
   readonly size: number;
   readonly #library: MpiLibrary;
   readonly #world: Handle;
@@ -31,6 +56,8 @@ export class MpiCommunicator implements Communicator {
   readonly #word: Handle;
   readonly #wordHandle = new BigUint64Array(1);
   readonly #byte: Handle;
+  #mail: MpiMailbox | undefined;
+  #heartbeat: Heartbeat | undefined;
 
   /**
    * Initializes MPI; once in a process.
@@ -116,6 +143,26 @@ export class MpiCommunicator implements Communicator {
     await this.#wait(request);
   }
 
+  /**
+   * Watches the other ranks: rank 0 all of them, and they rank 0. Once, until {@linkcode close}.
+   *
+   * @param timeout seconds without a sign of life after which a rank is taken for dead
+   * @param onSilent called with it
+   */
+  watch(timeout: number, onSilent: (rank: number) => void): void {
+    this.#mail = new MpiMailbox(this.#library, this.#world, this.#byte, this);
+    this.#heartbeat = new Heartbeat(this, this.#mail, { timeout, onSilent });
+    this.#heartbeat.start();
+  }
+
+  /** Collects a description of each rank's process, for messages: its host and id. */
+  async processes(): Promise<string[]> {
+    const [name, length] = [new Uint8Array(256), new Int32Array(1)]; // MPI_MAX_PROCESSOR_NAME is 255 or less
+    this.#check("MPI_Get_processor_name", this.#library.call.MPI_Get_processor_name(name, length));
+    const host = new TextDecoder().decode(name.subarray(0, length[0]));
+    return await gatherJson(this, `process ${Deno.pid} on ${host}`);
+  }
+
   abort(): never {
     this.#library.call.MPI_Abort(this.#world, 1);
     Deno.exit(1);
@@ -124,6 +171,8 @@ export class MpiCommunicator implements Communicator {
   /** Waits for all ranks, and ends MPI; all ranks must. */
   async close(): Promise<void> {
     await this.gatherBytes(new Uint8Array()); // MPI_Finalize would wait without giving way
+    this.#heartbeat?.stop();
+    this.#mail?.close();
     this.#check("MPI_Type_free", this.#library.call.MPI_Type_free(this.#wordHandle));
     this.#check("MPI_Finalize", this.#library.call.MPI_Finalize());
     this.#library.close();
@@ -160,4 +209,75 @@ function layout(counts: readonly number[]): {
   const offsets = new Int32Array(counts.length);
   for (let i = 1; i < counts.length; i++) offsets[i] = offsets[i - 1]! + counts[i - 1]!;
   return { counts: Int32Array.from(counts), offsets };
+}
+
+/** Tag of signs of life. */
+const BEAT = 1;
+
+/** Letter to or from a rank: its word, and the request that it belongs to. */
+interface Letter {
+  readonly word: Uint8Array<ArrayBuffer>;
+  readonly request: BigUint64Array<ArrayBuffer>;
+}
+
+/** Messages of a byte, sent and received without waiting. */
+class MpiMailbox implements Mailbox {
+  readonly #library: MpiLibrary;
+  readonly #world: Handle;
+  readonly #byte: Handle;
+  readonly #sent = new Map<number, Letter>();
+  readonly #expected = new Map<number, Letter>();
+
+  constructor(library: MpiLibrary, world: Handle, byte: Handle, { rank, size }: Watched) {
+    [this.#library, this.#world, this.#byte] = [library, world, byte];
+    const peers = rank === 0 ? Array.from({ length: size - 1 }, (_, i) => i + 1) : [0];
+    for (const peer of peers) this.#expect(peer);
+  }
+
+  send(to: number): boolean {
+    const before = this.#sent.get(to);
+    if (before && !this.#isDone(before)) return false;
+    const letter = emptyLetter();
+    this.#library.call.MPI_Isend(letter.word, 1, this.#byte, to, BEAT, this.#world, letter.request);
+    this.#sent.set(to, letter);
+    return true;
+  }
+
+  receive(from: number): boolean {
+    let any = false;
+    for (
+      let letter = this.#expected.get(from);
+      letter && this.#isDone(letter);
+      letter = this.#expected.get(from)
+    ) {
+      any = true;
+      this.#expect(from);
+    }
+    return any;
+  }
+
+  /** Gives up what has not come. */
+  close(): void {
+    for (const { request } of this.#expected.values()) {
+      this.#library.call.MPI_Cancel(request);
+      this.#library.call.MPI_Request_free(request);
+    }
+    this.#expected.clear();
+  }
+
+  #expect(from: number): void {
+    const letter = emptyLetter();
+    this.#library.call.MPI_Irecv(letter.word, 1, this.#byte, from, BEAT, this.#world, letter.request);
+    this.#expected.set(from, letter);
+  }
+
+  #isDone({ request }: Letter): boolean {
+    const flag = new Int32Array(1);
+    this.#library.call.MPI_Test(request, flag, this.#library.statusIgnore);
+    return flag[0] !== 0;
+  }
+}
+
+function emptyLetter(): Letter {
+  return { word: new Uint8Array(1), request: new BigUint64Array(1) };
 }

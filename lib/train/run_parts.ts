@@ -22,7 +22,8 @@ import { drawsGrids, drawsSamples, SampleGrid } from "./sample_grid.ts";
 import { readTrainer, writeLossScale } from "./state.ts";
 import { initializeWeights, restoreWeights, stagingFor, writeInitialWeights } from "./weight_transfer.ts";
 import { TrainingStep } from "./device/step.ts";
-import { rankOptions, RunRanks, sharedBy } from "./run_ranks.ts";
+import { rankOptions, sharedBy } from "./rank_settings.ts";
+import { RunRanks } from "./run_ranks.ts";
 import type { Tuning } from "../tuning/tuning.ts";
 
 /** Everything that a run works with. */

@@ -14,6 +14,7 @@ import type { LoadedCheckpoint } from "../files/checkpoint.ts";
 import { type GridSettings, resolveGrids, settingsIn, type TrainOptions } from "./options.ts";
 import type { AdapterTraits } from "./setting.ts";
 import { resolveSettings, resumeSettings, type TrainSettings } from "./settings.ts";
+import { settingsOnRanks } from "./rank_settings.ts";
 import { type InitialModel, initialSettings } from "./initial_model.ts";
 import type { LengthSettings } from "./length_settings.ts";
 import { lengthMattered, lrFactor } from "./lr_schedule.ts";
@@ -62,9 +63,11 @@ export function planRun(
   const { data } = options;
   const given = initial ? initialSettings(settingsIn(options), initial, data) : settingsIn(options);
   const stored = checkpoint && readTrainer(checkpoint);
-  const settings = stored
-    ? resumeSettings(stored.settings, given)
-    : resolveSettings(given, adapter, { ...data, classes: data.classes.length });
+  const settings = stored ? resumeSettings(stored.settings, given) : settingsOnRanks(
+    resolveSettings(given, adapter, { ...data, classes: data.classes.length }),
+    given,
+    options.communicator,
+  );
   if (stored && stored.dataDigest !== data.digest) {
     const { dataSource = stored.dataName, dataDigest } = stored;
     throw new ConfigError(

@@ -18,11 +18,8 @@ import { type Communicator, gatherJson } from "../mpi/communicator.ts";
 import { addGradients } from "./device/host_sum.ts";
 import type { TrainingStep } from "./device/step.ts";
 import { LOG_SLOTS } from "./device/step_graph.ts";
-import type { StepOptions } from "./device/step_programs.ts";
 import { evaluateTree, type MicroRange, microRange, nodesOf } from "./device/summation_tree.ts";
-import type { TrainOptions } from "./options.ts";
 import type { RunPlan } from "./run_plan.ts";
-import type { TrainSettings } from "./settings.ts";
 import { readFlat } from "./weight_transfer.ts";
 
 const RECORD_WORDS = LogRecordLayout.bytes / 4;
@@ -297,32 +294,6 @@ export class RunRanks {
   get #recordBytes(): number {
     return LogRecordLayout.bytes * (this.range.end - this.range.first);
   }
-}
-
-/** The ranks that share a run; undefined if there is no more than one. */
-export function sharedBy({ communicator }: Pick<TrainOptions, "communicator">): Communicator | undefined {
-  return communicator && communicator.size > 1 ? communicator : undefined;
-}
-
-/** True in a process that neither writes nor reports, but follows rank 0. */
-export function follows({ communicator }: Pick<TrainOptions, "communicator">): boolean {
-  return communicator !== undefined && communicator.rank > 0;
-}
-
-/** @throws {ConfigError} if there is not a micro-batch of each optimizer step for each rank */
-export function checkRanks({ communicator }: TrainOptions, { accumulate }: TrainSettings): void {
-  const { size = 1 } = communicator ?? {};
-  if (accumulate >= size) return;
-  const allowed = `at least ${size}, a micro-batch of each optimizer step for each of the ${size} ranks`;
-  throw new ConfigError("accumulate", accumulate, allowed);
-}
-
-/** Options of a rank's training step. */
-export function rankOptions(
-  { rank, size }: Communicator,
-  microBatches: number,
-): Pick<StepOptions, "microRange" | "logSlots"> {
-  return { microRange: microRange(microBatches, size, rank), logSlots: LOG_SLOTS + microBatches };
 }
 
 /** Plan of a process that follows rank 0: it draws nothing and evaluates nothing. */

@@ -19,7 +19,8 @@ import { Run } from "./run.ts";
 import { checkRunDirectory } from "./run_directory.ts";
 import { buildRun } from "./run_parts.ts";
 import { planRun, type RunPlan } from "./run_plan.ts";
-import { checkRanks, followingPlan, follows, sharedBy } from "./run_ranks.ts";
+import { checkRanks, follows, sharedBy } from "./rank_settings.ts";
+import { followingPlan } from "./run_ranks.ts";
 import { gatherJson } from "../mpi/communicator.ts";
 import { Tuning } from "../tuning/tuning.ts";
 import { checkResumedPrecision, checkTrainingPrecision } from "./run_precision.ts";
@@ -105,7 +106,7 @@ async function* prepareRun(
     checkResumedPrecision(options.out!, gpu.adapter, { ...plan, storedPrecision }, options);
     await checkTrainingPrecision(gpu, plan.settings.precision);
   }
-  checkRanks(options, plan.settings);
+  checkRanks(options.communicator, plan.settings);
   yield dataEvent(options.data, plan);
   const origin = { checkpoint, initial: planned?.initial };
   const communicator = sharedBy(options);

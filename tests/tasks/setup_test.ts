@@ -64,7 +64,7 @@ async function setup(machine: Machine, times = 1, args = ["train", "--epochs", "
     await stub("new-deno", deno);
     if (machine.browser) await stub(machine.browser, "");
     await stub("openssl", "");
-    if (machine.tools) { for (const name of ["promtool", "jupyter-nbconvert"]) await stub(name, ""); }
+    if (machine.tools) { for (const name of INSTALLED) await stub(name, ""); }
     if (machine.tools) await stub("nginx", "", "usr/sbin");
     if (machine.sudo) await stub("sudo", `echo "sudo" >>${log}; exec "$@"`);
     if (machine.npm) {
@@ -93,6 +93,8 @@ async function setup(machine: Machine, times = 1, args = ["train", "--epochs", "
           `*download*) shift 2; echo >"$1_1_amd64.deb";; ` +
           `*"install "*chromium) echo >${bin}/chromium; chmod 755 ${bin}/chromium;; ` +
           `*"install "*jupyter*) echo >${bin}/jupyter-nbconvert; chmod 755 ${bin}/jupyter-nbconvert;; ` +
+          `*"install "*openmpi-bin) echo >${bin}/mpirun.openmpi; chmod 755 ${bin}/mpirun.openmpi;; ` +
+          `*"install "*mpich) echo >${bin}/mpirun.mpich; chmod 755 ${bin}/mpirun.mpich;; ` +
           `*install*) for f in ${files}; do mkdir -p "$(dirname "${top}/$f")"; echo {} >"${top}/$f"; done;; esac`,
       );
       const found =
@@ -129,6 +131,8 @@ async function setup(machine: Machine, times = 1, args = ["train", "--epochs", "
   }
 }
 
+/** Programs of the tests. */
+const INSTALLED = ["promtool", "jupyter-nbconvert", "mpirun.openmpi", "mpirun.mpich"];
 const TASK = "[task][train][--epochs][2 3]";
 const APT = "noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600";
 const INSTALL = `${APT} install --no-install-recommends`;
@@ -192,13 +196,14 @@ test("installs Deno with the official installer where there is no npm, and finds
   assert.deepEqual([second.calls, second.said], [[TASK], ""]);
 });
 
-test("installs Chromium and Jupyter for the tests on Debian, and unpacks the programs for those of deploy/, once", async () => {
+test("installs Chromium, Jupyter and MPI for the tests on Debian, and unpacks the programs for those of deploy/, once", async () => {
   const machine = { driver: true, loader: true, deno: true, root: false, sudo: true };
   const [first, second] = await setup(machine, 2, ["test"]);
   const download = (name: string) => ` apt-get -q download ${name}`;
   const calls = [
     ...["sudo", `${APT} update`, "sudo", `${INSTALL} chromium`],
     ...["sudo", `${INSTALL} jupyter-nbconvert jupyter-client python3-nbclient`],
+    ...["sudo", `${INSTALL} openmpi-bin`, "sudo", `${INSTALL} mpich`],
     ...[download("nginx"), download("prometheus"), "[task][test]"],
   ];
   assert.deepEqual([first.code, first.calls], [0, calls], first.said);
@@ -241,7 +246,7 @@ test("runs the tests where Chromium and Jupyter cannot be installed, and nothing
   assert.deepEqual([code, calls.at(-1)], [0, "[task][test]"], said);
   assert.match(
     said,
-    /no such package[^]*could not install Chromium: going on[^]*could not install Jupyter: going on/,
+    /no such package[^]*could not install Chromium: going on[^]*could not install Jupyter: going on[^]*could not install MPICH/,
   );
   assert.match(said, /no such package[^]*could not unpack nginx: going on[^]*could not unpack promtool/);
 });
