@@ -272,7 +272,7 @@ async function holdReading(page: Page): Promise<(bytes: Uint8Array, name?: strin
     const mine = dropped++;
     await drop(page, bytes, name);
     // the page first looks for settings in it
-    await page.waitForFunction(`held.length > ${mine}`);
+    await until("the page reads it", () => page.evaluate(`held.length > ${mine}`));
     return {
       release: () =>
         page.evaluate(`(async () => {
