@@ -12,3 +12,5 @@ const onProgress = ({ message, total }: { message: string; total?: number }) => 
 const data = await loadImages(path!, { ...JSON.parse(options), onProgress });
 console.log(JSON.stringify({ notes, digest: data.digest, file: data.images.file ?? null }));
 data.images.close();
+// Deno crashes now and then where a process ends while a worker is being torn down.
+await new Promise((resolve) => setTimeout(resolve, 300));
