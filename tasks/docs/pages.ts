@@ -23,6 +23,7 @@ export const PARTS: Readonly<Record<string, readonly Page[]>> = {
   Guides: [
     guide("diffusion", "How diffusion works"),
     guide("training", "Training"),
+    guide("scale", "Beyond one device"),
     guide("sampling", "Drawing and editing"),
     guide("evaluation", "Evaluation"),
     guide("serving", "Serving"),

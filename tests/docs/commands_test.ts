@@ -59,6 +59,7 @@ const PARSED = [
 /** Programs other than tasks, and where they are tested. */
 const ELSEWHERE: readonly [RegExp, string][] = [
   [/^sh tasks\/setup\.sh (?:train|test)$/, "tests/tasks/setup_test.ts"],
+  [/^mpirun /, "tests/mpi/train_test.ts"],
   [/^sh carry\/start\.sh /, "tests/tasks/bundle_test.ts"],
   [/^bash \.ci\/run$/, ".ci/run"],
   [/^deno run -A jsr:@denoise\/ddpm\/cli /, "tests/package/published_test.ts"],
