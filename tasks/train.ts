@@ -46,7 +46,7 @@ import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { continueOnBackend } from "../terminal/backend.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { Interruption } from "../terminal/interruption.ts";
-import { standardOutput } from "../terminal/output.ts";
+import { complain, standardOutput } from "../terminal/output.ts";
 import { checkWritable, drawOrWarn, isNewer, type Picture, warn } from "../terminal/pictures.ts";
 import { TaskProfile } from "./profile.ts";
 import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
@@ -81,7 +81,10 @@ async function main(args: readonly string[]): Promise<number> {
   const communicator = flags.printSettings ? undefined : await joinRanks();
   if (communicator) await watchRanks(communicator, flags.rankTimeout);
   const code = communicator && communicator.rank > 0
-    ? await followFirst(communicator, flags)
+    ? await followFirst(communicator, flags).catch((error) => {
+      complain(`rank ${communicator.rank}:`);
+      throw error;
+    })
     : await lead(flags, classifier, communicator);
   await communicator?.close();
   return code;

@@ -85,8 +85,8 @@ const CHECK_INTERVAL = 500;
 export type BackendTask = "train" | "sample" | "edit" | "bench" | "bench:serve";
 
 /**
- * Continues a task on its backend. With Dawn, another process of the task does, which may load Dawn's binary: permissions
- * cannot be added to a running process. With any other backend this one does, and a task that starts no programs itself
+ * Continues a task on its backend, and on its rank. With Dawn, or a library of MPI, another process of the task does, which may
+ * load that: permissions cannot be added to a running process. With any other backend this one does, and a task that starts no programs itself
  * gives up the permission to do so.
  *
  * @param args the task's command line
@@ -122,10 +122,7 @@ export async function continueOnBackend(
     return undefined;
   }
   const dawn = await selectBackend(backend);
-  const environment = Deno.env.toObject();
-  const mpi = task === "train" && launchedRanks(environment) > 1
-    ? await findMpiLibrary(environment)
-    : undefined;
+  const mpi = task === "train" ? await mpiLibrary() : undefined;
   const native: NativeCode = { ...dawn ? { dawn: dawn.binary } : {}, ...mpi === undefined ? {} : { mpi } };
   if (Object.values(native).some((path) => !granted({ name: "ffi", path }))) {
     return await runAgain(task, args, native, startsPrograms);
@@ -140,6 +137,12 @@ function endWith(parent: number): void {
     if (Deno.ppid !== parent) Deno.exit(1);
   }, CHECK_INTERVAL);
   Deno.unrefTimer(timer);
+}
+
+/** Path of the library of MPI, if a launcher has started several ranks. */
+async function mpiLibrary(): Promise<string | undefined> {
+  const variables = Deno.env.toObject();
+  return launchedRanks(variables) > 1 ? await findMpiLibrary(variables) : undefined;
 }
 
 /** Native code that a task needs, by path. */

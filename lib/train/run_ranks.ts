@@ -53,8 +53,9 @@ export class RunRanks {
   readonly #offset: number;
   readonly #floats: number;
   readonly #staging: GPUBuffer;
-  /** Own sums, then the parts of all ranks' sums that are added here, then the whole. */
+  /** The parts that are added here: of each rank's first sum, of each rank's second sum, …. */
   readonly #received: Float32Array<ArrayBuffer>[];
+  /** The step's gradients. */
   readonly #whole: Float32Array<ArrayBuffer>;
   #stopping = false;
 

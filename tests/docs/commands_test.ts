@@ -215,6 +215,10 @@ const PROGRAMS: Readonly<
     ]],
     prints: /^1 0\.\d+ 0\.\d+$/m,
   },
+  "docs/scale.md": {
+    changes: [["accumulate: 4,", "accumulate: 2, batch: 16, epochs: 1, limit: 64, sampleEvery: 0,"]],
+    prints: /^1 \d\.\d+$/m,
+  },
   "docs/training.md": {
     changes: [["pets.zip", "pets"], ["steps: 3000,", "steps: 2, batch: 4, sampleEvery: 0,"]],
     prints: /^1 \d\.\d+$/m,
