@@ -16,9 +16,13 @@ const SPIN = 0.2;
 const PATIENCE = 2000;
 const LONG_PAUSE = 5;
 
-/** Number of processes that a launcher of MPI has started with this one; 1 without a launcher. */
+/**
+ * Number of processes that a launcher of MPI has started with this one; 1 without a launcher. Open MPI's and MPICH's say it
+ * themselves, Slurm's `srun` of the step.
+ */
 export function launchedRanks(env: Variables): number {
-  const size = Number(env.OMPI_COMM_WORLD_SIZE ?? env.PMI_SIZE ?? 1);
+  const ofStep = env.PMIX_RANK === undefined ? undefined : env.SLURM_STEP_NUM_TASKS;
+  const size = Number(env.OMPI_COMM_WORLD_SIZE ?? env.PMI_SIZE ?? ofStep ?? 1);
   return Number.isInteger(size) && size > 0 ? size : 1;
 }
 
